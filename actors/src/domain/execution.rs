@@ -1,0 +1,196 @@
+//! An execution's record: what is stored, and what a poll shows.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialName, ExecutionId, ProfileId};
+
+/// Where an execution is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted and on disk; waits for a running slot.
+    Pending,
+    /// Its script was, or is about to be, started.
+    Running,
+    /// Its script waits for the agent's LLM.
+    AwaitingLlm,
+    /// The script came to its end.
+    Completed,
+    /// The script failed, or something failed under it.
+    Error,
+    /// The running time was up.
+    Timeout,
+    /// A person, the agent or the end of its profile stopped it.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Running, Self::AwaitingLlm, Self::Completed, Self::Error, Self::Timeout, Self::Cancelled];
+
+    /// True for the four that are never left again.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Error | Self::Timeout | Self::Cancelled)
+    }
+
+    /// As it is written in JSON and in query strings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::AwaitingLlm => "awaiting_llm",
+            Self::Completed => "completed",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status that is written so, if there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// The kind of an error, for a program to act on: Airlock's own, or the name of the Python exception.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorType {
+    /// Killed for the memory it used.
+    MemoryLimit,
+    /// Used up its CPU seconds.
+    CpuLimit,
+    /// Its running time was up.
+    ScriptTimeout,
+    /// Its result does not fit.
+    ResultTooLarge,
+    /// Its process ended without a word (a crash in C code, `os._exit`).
+    ProcessDied,
+    /// The confinement could not be applied, so the script was not started.
+    SandboxFailed,
+    /// What came from its process was not what the runtime sends.
+    ProtocolViolation,
+    /// Its worker died under it.
+    WorkerLost,
+    /// The server stopped or crashed under it.
+    Interrupted,
+    /// No worker could be started for it.
+    WorkerUnavailable,
+    /// Cancelled before its end.
+    Cancelled,
+    /// The class name of the exception that ended the script.
+    Python(String),
+}
+
+impl ErrorType {
+    /// As it is written in JSON.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::MemoryLimit => "MemoryLimit",
+            Self::CpuLimit => "CpuLimit",
+            Self::ScriptTimeout => "ScriptTimeout",
+            Self::ResultTooLarge => "ResultTooLarge",
+            Self::ProcessDied => "ProcessDied",
+            Self::SandboxFailed => "SandboxFailed",
+            Self::ProtocolViolation => "ProtocolViolation",
+            Self::WorkerLost => "WorkerLost",
+            Self::Interrupted => "Interrupted",
+            Self::WorkerUnavailable => "WorkerUnavailable",
+            Self::Cancelled => "Cancelled",
+            Self::Python(name) => name,
+        }
+    }
+}
+
+/// What an execution used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User and system time of its process and of those it waited for, in milliseconds.
+    pub cpu_ms: u64,
+    /// Peak resident memory of its largest process, in bytes.
+    pub max_rss_bytes: u64,
+}
+
+/// How often a credential was scrubbed from a field. Carries no part of the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redaction {
+    /// `stdout`, `stderr`, `result`, `error` or `traceback`.
+    pub field: String,
+    /// Whose value it was.
+    pub credential: CredentialName,
+    /// What form it was found in: `literal`.
+    pub form: String,
+    /// How many times.
+    pub count: u64,
+}
+
+/// What is stored of an execution and listed: everything but the texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionRecord {
+    /// Unguessable; sorts by time of acceptance.
+    pub id: ExecutionId,
+    /// Whose it is.
+    pub profile_id: ProfileId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it got its running slot.
+    pub started_at: Option<Timestamp>,
+    /// When it came to its final status.
+    pub completed_at: Option<Timestamp>,
+    /// Running time it may use, in seconds.
+    pub timeout_s: u32,
+    /// Time it may wait for one answer of the LLM, in seconds.
+    pub llm_timeout_s: u32,
+    /// When its running time is up; set while it runs.
+    pub deadline: Option<Timestamp>,
+    /// Running time it used.
+    pub execution_time_ms: Option<u64>,
+    /// The kind of its error.
+    pub error_type: Option<ErrorType>,
+    /// What it used.
+    pub usage: Option<Usage>,
+    /// Digest of the interpreter and packages it ran on (SHA-256, hexadecimal).
+    pub environment: Option<String>,
+    /// What was scrubbed.
+    pub redactions: Vec<Redaction>,
+}
+
+/// The texts a finished execution leaves, as far as the agent may see them: every byte has passed the sanitizer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionOutput {
+    /// JSON text of what `set_result` was given.
+    pub result: Option<String>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// One sentence an agent can act on.
+    pub error: Option<String>,
+    /// The script's own lines of the traceback.
+    pub traceback: Option<String>,
+}
+
+/// What a poll shows: the record, and the output once there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutionView {
+    /// The record as it is on disk.
+    pub record: ExecutionRecord,
+    /// Present exactly when the status is final.
+    pub output: Option<std::sync::Arc<ExecutionOutput>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_read_back_from_what_it_is_written_as() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("done"), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! Airlock's core.
+
+pub mod domain;
+pub mod ports;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

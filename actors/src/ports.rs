@@ -1,0 +1,258 @@
+//! What the core needs from the world. Adapters in the `airlock` package implement these; `testing` fakes them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::domain::{
+    CredentialName, CredentialRecord, ErrorType, ExecutionId, ExecutionOutput, ExecutionRecord, ProfileId,
+    ProfileRecord, RunLimits, SealedSecret, Secret, Status, Usage,
+};
+
+/// The time. The only place the core learns it from; timers run on tokio's clock, which tests pause.
+pub trait Clock: Send + Sync + 'static {
+    /// Now, UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// Randomness fit for keys.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes` with random ones. Does not fail: an adapter that can't get any aborts the process.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// One change of the state on disk. A batch is applied as a whole or not at all.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Inserts or replaces a credential.
+    PutCredential(CredentialRecord),
+    /// Removes a credential.
+    DeleteCredential(CredentialName),
+    /// Inserts or replaces a profile.
+    PutProfile(ProfileRecord),
+    /// Removes a profile.
+    DeleteProfile(ProfileId),
+    /// Inserts an execution with its script.
+    InsertExecution {
+        /// The first state of the record.
+        record: ExecutionRecord,
+        /// The agent's script, as it was signed.
+        script: Arc<str>,
+    },
+    /// Replaces an execution's record; the store keeps its indexes in step.
+    UpdateExecution(ExecutionRecord),
+    /// Replaces the record and adds the output: the one write of a final state.
+    FinishExecution {
+        /// The final record.
+        record: ExecutionRecord,
+        /// What it leaves.
+        output: Arc<ExecutionOutput>,
+    },
+    /// Sets the sealed constant that proves, at the next start, that the master key is this store's own.
+    PutKeyCheck(SealedSecret),
+    /// Sets who may administrate: the password's hash (PHC string).
+    PutAdminPassword(String),
+    /// Inserts or replaces a session.
+    PutSession(SessionRecord),
+    /// Removes a session by its token's hash.
+    DeleteSession([u8; 32]),
+}
+
+/// A session of the web UI, as it is stored. The token itself is never on disk.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SessionRecord {
+    /// SHA-256 of the token.
+    pub token_hash: [u8; 32],
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was last used, to within a minute.
+    pub last_seen_at: Timestamp,
+}
+
+/// The state could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: nothing of the batch was written.
+    #[error("no space left on the disk that holds the data folder")]
+    Full,
+    /// The store has stopped taking work, because the server is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else, in words for the log.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Which executions to list.
+#[derive(Debug, Clone, Default)]
+pub struct ExecutionQuery {
+    /// Only this profile's.
+    pub profile_id: Option<ProfileId>,
+    /// Only those in this status.
+    pub status: Option<Status>,
+    /// Only those older than this one: the last of the page before.
+    pub before: Option<ExecutionId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The state on disk.
+///
+/// `commit` returns once the batch is durable (fsync). Reads see every batch whose `commit` has returned. Reads are
+/// synchronous and short; `list_executions` costs the page, not the history.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Applies a batch, all or nothing, and returns when it is on disk.
+    async fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError>;
+    /// Every credential.
+    fn credentials(&self) -> Result<Vec<CredentialRecord>, StoreError>;
+    /// Every profile.
+    fn profiles(&self) -> Result<Vec<ProfileRecord>, StoreError>;
+    /// Every session.
+    fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError>;
+    /// The sealed constant that the master key must open; `None` on a store that no key has been used with.
+    fn key_check(&self) -> Result<Option<SealedSecret>, StoreError>;
+    /// The password's hash, once set.
+    fn admin_password(&self) -> Result<Option<String>, StoreError>;
+    /// An execution's record.
+    fn execution(&self, id: &ExecutionId) -> Result<Option<ExecutionRecord>, StoreError>;
+    /// What a finished execution left.
+    fn execution_output(&self, id: &ExecutionId) -> Result<Option<ExecutionOutput>, StoreError>;
+    /// An execution's script.
+    fn execution_script(&self, id: &ExecutionId) -> Result<Option<String>, StoreError>;
+    /// A page of records, newest first.
+    fn list_executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StoreError>;
+    /// Every record whose status is not final, oldest first.
+    fn unfinished_executions(&self) -> Result<Vec<ExecutionRecord>, StoreError>;
+}
+
+/// Names one run of a script on a worker, for as long as the server lives; late answers of another are told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct RunToken(pub u64);
+
+/// What a worker is asked to run.
+#[derive(Debug)]
+pub struct RunRequest {
+    /// Names the run.
+    pub token: RunToken,
+    /// For the worker's own log.
+    pub execution_id: ExecutionId,
+    /// Python source.
+    pub script: Arc<str>,
+    /// What `settings` holds.
+    pub settings: Vec<(CredentialName, Secret)>,
+    /// What it may use.
+    pub limits: RunLimits,
+}
+
+/// Which stream a script wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum OutputStream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+/// The end of a stream that was longer than what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutputTail {
+    /// Bytes between the head that was sent before and this tail.
+    pub dropped_bytes: u64,
+    /// The last bytes, raw: not scrubbed yet.
+    pub bytes: Vec<u8>,
+}
+
+/// How a run ended, as the worker saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// The script came to its end.
+    Completed,
+    /// An exception ended it, or the runtime refused it.
+    Failed {
+        /// The kind.
+        error_type: ErrorType,
+        /// One sentence, raw.
+        error: String,
+        /// The script's own lines, raw.
+        traceback: Option<String>,
+    },
+    /// It was ended as asked for by [`WorkerLink::kill`].
+    Killed,
+}
+
+/// The last word on a run. By then every process of it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEnd {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// JSON text of the last `set_result`, raw.
+    pub result: Option<String>,
+    /// What standard output ended with, if its middle was dropped.
+    pub stdout_tail: Option<OutputTail>,
+    /// What standard error ended with, if its middle was dropped.
+    pub stderr_tail: Option<OutputTail>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// What comes from a run. The channel closes without an `Ended` when the worker is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEvent {
+    /// Bytes of the head of a stream, in order, raw.
+    Output(OutputStream, Vec<u8>),
+    /// The end. Nothing follows.
+    Ended(Box<RunEnd>),
+}
+
+/// A worker is gone; so is everything that ran on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the worker is gone")]
+pub struct WorkerGone;
+
+/// The server's side of one worker. Dropping the last one ends the worker and everything on it.
+pub trait WorkerLink: Send + Sync + 'static {
+    /// Starts a script. The first one binds the worker to its profile; the pool sees to that.
+    fn run(&self, request: RunRequest) -> Result<mpsc::UnboundedReceiver<RunEvent>, WorkerGone>;
+    /// Ends a run and all its processes; its `Ended` follows. Unknown tokens are ignored.
+    fn kill(&self, token: RunToken);
+    /// Asks the worker to end by itself; whoever waits on `exited` learns when it did.
+    fn shutdown(&self);
+}
+
+/// What a worker said of itself when it was ready.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkerInfo {
+    /// Version of its Python, such as `3.11.2`.
+    pub python: String,
+    /// Digest of interpreter and packages (SHA-256, hexadecimal).
+    pub environment: String,
+    /// The confinement that is active, in words such as `landlock (ABI 7)`.
+    pub layers: Vec<String>,
+}
+
+/// A worker that is ready to run scripts.
+pub struct LaunchedWorker {
+    /// The way to it.
+    pub link: Arc<dyn WorkerLink>,
+    /// What it is.
+    pub info: WorkerInfo,
+    /// Resolves, with the reason in words, once its process is gone.
+    pub exited: Pin<Box<dyn Future<Output = String> + Send>>,
+}
+
+/// A worker could not be started: one sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LaunchError(pub String);
+
+/// Starts workers.
+#[async_trait]
+pub trait WorkerLauncher: Send + Sync + 'static {
+    /// Starts one and waits until it is ready. `slot` is free again once the worker has exited; it picks the user.
+    async fn launch(&self, slot: u32) -> Result<LaunchedWorker, LaunchError>;
+}
