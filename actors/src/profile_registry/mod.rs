@@ -1,1 +1,310 @@
-//! (being written)
+//! The ProfileRegistry: profiles, their one-way lock, their keys, their expiry.
+//!
+//! May use: `crypto`, the Store port. Whether a credential exists or has a value is checked by the caller, which holds
+//! the configuration lock (see `core`).
+//!
+//! Invariants
+//! - PR-1: a change is on disk before it is in memory, and in memory before it is answered; changes do not interleave.
+//! - PR-2: a lock is never undone, a revocation neither.
+//! - PR-3: the secret half of a key leaves twice at most: when it is made, and as an [`Authority`] that only verifies.
+//! - PR-4: an expired or revoked profile authorizes nothing from that moment on, whatever was cached.
+
+mod authority;
+mod messages;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, WrapFuture};
+use jiff::Timestamp;
+
+pub use authority::Authority;
+pub use messages::{
+    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, IssueKey, KeyIssue, List, ProfileChange,
+    Refusal, Revoke, Update, UsersOf,
+};
+
+use crate::core::{ConfigError, Unavailable};
+use crate::crypto::Keyring;
+use crate::domain::{ProfileId, ProfileRecord, Secret};
+use crate::ports::{Clock, Entropy, Store, StoreError, Write};
+
+/// Most profiles there can be: agents make them without a session.
+pub const MAX_PROFILES: usize = 10_000;
+
+/// How often `last_used_at` reaches the disk: it is the only thing that may be that much behind after a crash.
+const FLUSH_USE_EVERY: Duration = Duration::from_secs(60);
+
+/// Told when a profile stops being usable, so that what runs for it can be cancelled.
+pub type OnEnded = Arc<dyn Fn(&ProfileId, Ended) + Send + Sync>;
+
+/// Why a profile ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By a person.
+    Revoked,
+    /// By the clock.
+    Expired,
+}
+
+/// What the registry works with.
+#[derive(Clone)]
+pub struct RegistryPorts {
+    /// Seals keys.
+    pub keyring: Keyring,
+    /// Keeps profiles.
+    pub store: Arc<dyn Store>,
+    /// Tells expiry.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and secrets.
+    pub entropy: Arc<dyn Entropy>,
+    /// Hears of ended profiles.
+    pub on_ended: OnEnded,
+}
+
+/// The actor. Made by [`ProfileRegistry::load`], which a restart calls again.
+pub struct ProfileRegistry {
+    profiles: BTreeMap<ProfileId, ProfileRecord>,
+    /// Opened keys, so that a request does not pay for AES and HKDF.
+    opened: HashMap<ProfileId, (u64, Secret)>,
+    /// Those whose `last_used_at` is newer than on disk.
+    used: HashSet<ProfileId>,
+    ports: RegistryPorts,
+}
+
+type Reply<T> = AtomicResponse<ProfileRegistry, Result<T, ConfigError>>;
+
+impl ProfileRegistry {
+    /// Reads every profile from the store. The keys stay sealed until they are used.
+    pub fn load(ports: RegistryPorts) -> Result<Self, StoreError> {
+        let profiles = ports.store.profiles()?.into_iter().map(|record| (record.id.clone(), record)).collect();
+        Ok(Self { profiles, opened: HashMap::new(), used: HashSet::new(), ports })
+    }
+
+    /// Applies a rule to a profile, commits what comes out, takes it into memory, answers (PR-1).
+    fn change<T: 'static>(
+        &self,
+        id: &ProfileId,
+        rule: impl FnOnce(ProfileRecord) -> Result<(ProfileRecord, T), ConfigError>,
+    ) -> Reply<(ProfileRecord, T)> {
+        let found = self.profiles.get(id).cloned().ok_or(ConfigError::UnknownProfile);
+        match found.and_then(rule) {
+            Ok((record, extra)) => self.commit(vec![record.clone()], (record, extra)),
+            Err(refusal) => at_once(Err(refusal)),
+        }
+    }
+
+    fn commit<T: 'static>(&self, records: Vec<ProfileRecord>, answer: T) -> Reply<T> {
+        let store = self.ports.store.clone();
+        let batch = records.iter().cloned().map(Write::PutProfile).collect();
+        let commit = async move { store.commit(batch).await };
+        AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, registry, context| {
+            committed.map_err(Unavailable::Store)?;
+            for record in records {
+                registry.watch_expiry(&record, context);
+                registry.profiles.insert(record.id.clone(), record);
+            }
+            Ok(answer)
+        })))
+    }
+
+    /// Arms a timer for the moment the profile expires. A date that moved since is told by comparing it again.
+    fn watch_expiry(&self, record: &ProfileRecord, context: &mut Context<Self>) {
+        let Some(at) = record.expires_at else { return };
+        let id = record.id.clone();
+        let wait = Duration::try_from(at.duration_since(self.ports.clock.now())).unwrap_or_default();
+        context.run_later(wait, move |registry, context| registry.expire(&id, at, context));
+    }
+
+    fn expire(&mut self, id: &ProfileId, at: Timestamp, context: &mut Context<Self>) {
+        let Some(record) = self.profiles.get(id).filter(|record| record.expires_at == Some(at)) else { return };
+        if self.ports.clock.now() < at {
+            // The machine's clock was set back, or it slept: the timer counted another time than the date is in.
+            self.watch_expiry(record, context);
+        } else {
+            (self.ports.on_ended)(id, Ended::Expired);
+        }
+    }
+
+    fn opened_key(&mut self, record: &ProfileRecord) -> Result<Secret, Refusal> {
+        if let Some((version, key)) = self.opened.get(&record.id)
+            && *version == record.key_version
+        {
+            return Ok(key.clone());
+        }
+        let key = rules::open_key(record, &self.ports.keyring)?;
+        self.opened.insert(record.id.clone(), (record.key_version, key.clone()));
+        Ok(key)
+    }
+
+    fn flush_use(&mut self, context: &mut Context<Self>) {
+        let used = std::mem::take(&mut self.used);
+        let records = used.iter().filter_map(|id| self.profiles.get(id).cloned());
+        let batch: Vec<Write> = records.map(Write::PutProfile).collect();
+        if batch.is_empty() {
+            return;
+        }
+        let store = self.ports.store.clone();
+        let flush = async move { store.commit(batch).await };
+        context.wait(flush.into_actor(self).map(|flushed, _, _| {
+            if let Err(error) = flushed {
+                tracing::warn!(%error, "could not write when profiles were last used");
+            }
+        }));
+    }
+}
+
+/// An answer that needs no write.
+fn at_once<T: 'static>(answer: Result<T, ConfigError>) -> Reply<T> {
+    AtomicResponse::new(Box::pin(actix::fut::ready(answer)))
+}
+
+impl Actor for ProfileRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let records: Vec<ProfileRecord> = self.profiles.values().cloned().collect();
+        for record in records {
+            self.watch_expiry(&record, context);
+        }
+        context.run_interval(FLUSH_USE_EVERY, Self::flush_use);
+    }
+}
+
+impl Handler<List> for ProfileRegistry {
+    type Result = Vec<ProfileRecord>;
+
+    fn handle(&mut self, List: List, _: &mut Self::Context) -> Self::Result {
+        let mut all: Vec<ProfileRecord> = self.profiles.values().cloned().collect();
+        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        all
+    }
+}
+
+impl Handler<Find> for ProfileRegistry {
+    type Result = Option<ProfileRecord>;
+
+    fn handle(&mut self, Find(id): Find, _: &mut Self::Context) -> Self::Result {
+        self.profiles.get(&id).cloned()
+    }
+}
+
+impl Handler<UsersOf> for ProfileRegistry {
+    type Result = Vec<(ProfileId, bool)>;
+
+    fn handle(&mut self, UsersOf(name): UsersOf, _: &mut Self::Context) -> Self::Result {
+        let users = self.profiles.values().filter(|record| record.credentials.contains(&name));
+        users.map(|record| (record.id.clone(), record.locked() && !record.revoked)).collect()
+    }
+}
+
+impl Handler<Create> for ProfileRegistry {
+    type Result = Reply<ProfileRecord>;
+
+    fn handle(&mut self, Create { description }: Create, _: &mut Self::Context) -> Self::Result {
+        if self.profiles.len() >= MAX_PROFILES {
+            return at_once(Err(ConfigError::TooMany(MAX_PROFILES)));
+        }
+        let id = ProfileId::generate(&*self.ports.entropy);
+        let record = rules::new_profile(id, description, self.ports.clock.now());
+        self.commit(vec![record.clone()], record)
+    }
+}
+
+impl Handler<Attach> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, ())>;
+
+    fn handle(&mut self, Attach { id, names }: Attach, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        self.change(&id, |record| rules::attach(record, names, now))
+    }
+}
+
+impl Handler<Detach> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, ())>;
+
+    fn handle(&mut self, Detach { id, names }: Detach, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        self.change(&id, |record| rules::detach(record, &names, now))
+    }
+}
+
+impl Handler<DetachEverywhere> for ProfileRegistry {
+    type Result = Reply<()>;
+
+    fn handle(&mut self, DetachEverywhere(name): DetachEverywhere, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        let users = self.profiles.values().filter(|record| record.credentials.contains(&name));
+        let detached = users.cloned().map(|record| rules::without(record, &name, now)).collect::<Vec<_>>();
+        if detached.is_empty() { at_once(Ok(())) } else { self.commit(detached, ()) }
+    }
+}
+
+impl Handler<Update> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, ())>;
+
+    fn handle(&mut self, Update { id, change }: Update, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        self.change(&id, |record| Ok((rules::updated(record, change, now), ())))
+    }
+}
+
+impl Handler<IssueKey> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, Secret)>;
+
+    fn handle(&mut self, IssueKey { id, issue }: IssueKey, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        self.change(&id, |record| rules::issue_key(record, issue, &self.ports.keyring, &*self.ports.entropy, now))
+    }
+}
+
+impl Handler<Revoke> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, ())>;
+
+    fn handle(&mut self, Revoke(id): Revoke, _: &mut Self::Context) -> Self::Result {
+        let now = self.ports.clock.now();
+        self.opened.remove(&id);
+        self.change(&id, |record| rules::revoked(record, now))
+    }
+}
+
+impl Handler<Delete> for ProfileRegistry {
+    type Result = Reply<()>;
+
+    fn handle(&mut self, Delete(id): Delete, _: &mut Self::Context) -> Self::Result {
+        let found = self.profiles.get(&id).ok_or(ConfigError::UnknownProfile);
+        if let Err(refusal) = found.and_then(rules::may_delete) {
+            return at_once(Err(refusal));
+        }
+        let store = self.ports.store.clone();
+        let commit = async move {
+            store.commit(vec![Write::DeleteProfile(id.clone())]).await?;
+            Ok::<_, Unavailable>(id)
+        };
+        AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, registry, _| {
+            let id = committed?;
+            registry.opened.remove(&id);
+            registry.profiles.remove(&id);
+            Ok(())
+        })))
+    }
+}
+
+impl Handler<Authorize> for ProfileRegistry {
+    type Result = Result<Authority, Refusal>;
+
+    fn handle(&mut self, Authorize(id): Authorize, _: &mut Self::Context) -> Self::Result {
+        let now: Timestamp = self.ports.clock.now();
+        let record = self.profiles.get_mut(&id).ok_or(Refusal::Unknown)?;
+        rules::may_run(record, now)?;
+        record.last_used_at = Some(now);
+        self.used.insert(id);
+        let record = record.clone();
+        let key = self.opened_key(&record)?;
+        Ok(Authority::new(Arc::new(record), key))
+    }
+}

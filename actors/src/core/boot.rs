@@ -1,0 +1,178 @@
+//! Starting the core: the key is proven, the actors come up, and what the last stop left behind is taken up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+use actix_rt::ArbiterHandle;
+use tokio::sync::Mutex;
+
+use super::{Core, Inner, StartError};
+use crate::crypto::{Keyring, PasswordCost, PasswordHasher, SealContext};
+use crate::domain::{ExecutionRecord, RunLimits, Secret, Status};
+use crate::execution::{self, Directory, Execution, Parts, StopReason};
+use crate::ports::{Clock, Entropy, Store, WorkerLauncher, Write};
+use crate::profile_registry::{Ended, Find, ProfileRegistry, RegistryPorts};
+use crate::runtime::supervise;
+use crate::sanitizer::Sanitizer;
+use crate::sessions::{SessionLife, Sessions};
+use crate::vault::Vault;
+use crate::worker_pool::{Enter, PoolConfig, WorkerPool};
+
+/// The world, behind ports.
+#[derive(Clone)]
+pub struct CorePorts {
+    /// The state on disk.
+    pub store: Arc<dyn Store>,
+    /// Starts workers.
+    pub launcher: Arc<dyn WorkerLauncher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Seals secrets.
+    pub keyring: Keyring,
+}
+
+/// How the core is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct CoreConfig {
+    /// Workers, slots and queue.
+    pub pool: PoolConfig,
+    /// What an execution may use.
+    pub limits: RunLimits,
+    /// How long sessions live.
+    pub sessions: SessionLife,
+    /// What a guess of the password costs.
+    pub password: PasswordCost,
+}
+
+/// The threads that actors live on.
+pub struct Arbiters {
+    /// For Vault, ProfileRegistry, WorkerPool and Sanitizer.
+    pub control: ArbiterHandle,
+    /// For Executions, in turn; at least one.
+    pub executors: Vec<ArbiterHandle>,
+}
+
+const KEY_CHECK: SealContext<'static> = SealContext { table: "meta", record: "key_check", field: "value", version: 1 };
+const KEY_CHECK_TEXT: &str = "airlock";
+
+impl Core {
+    /// Starts the actors. What was pending runs; what was running has been interrupted, and says so.
+    pub async fn start(arbiters: Arbiters, config: CoreConfig, ports: CorePorts) -> Result<Self, StartError> {
+        prove_key(&ports).await?;
+        let CorePorts { store, launcher, clock, entropy, keyring } = ports.clone();
+        let directory = Directory::default();
+        let control = &arbiters.control;
+
+        let vault = {
+            let (keyring, store, clock) = (keyring.clone(), store.clone(), clock.clone());
+            supervise("vault", control, move || Vault::load(keyring.clone(), store.clone(), clock.clone()))
+        };
+        let registry = {
+            let on_ended = {
+                let directory = directory.clone();
+                Arc::new(move |id: &_, ended| match ended {
+                    Ended::Revoked => directory.stop_revoked(id),
+                    Ended::Expired => directory.stop_profile(id, StopReason::Expired),
+                })
+            };
+            let ports = RegistryPorts {
+                keyring,
+                store: store.clone(),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                on_ended,
+            };
+            supervise("profile registry", control, move || ProfileRegistry::load(ports.clone()))
+        };
+        let pool = {
+            let pool = config.pool;
+            supervise("worker pool", control, move || Ok(WorkerPool::new(pool, launcher.clone())))
+        };
+        let sanitizer = supervise("sanitizer", control, || Ok(Sanitizer::default()));
+
+        let hasher = PasswordHasher::new(config.password, entropy.clone());
+        let sessions = Sessions::load(store.clone(), clock.clone(), entropy, hasher, config.sessions)?;
+        let parts = Parts {
+            store,
+            clock,
+            vault: vault.clone(),
+            sanitizer,
+            directory,
+            limits: config.limits,
+            tokens: AtomicU64::new(1),
+        };
+        let core = Self {
+            inner: Arc::new(Inner {
+                vault,
+                registry,
+                pool,
+                sessions,
+                parts: Arc::new(parts),
+                ports,
+                executors: arbiters.executors,
+                next_executor: AtomicUsize::new(0),
+                configuration: Mutex::new(()),
+                draining: AtomicBool::new(false),
+            }),
+        };
+        core.take_up_unfinished().await?;
+        Ok(core)
+    }
+
+    /// EX-2: what may have started is over; what can't have is queued again, oldest first.
+    async fn take_up_unfinished(&self) -> Result<(), StartError> {
+        let store = &self.inner.ports.store;
+        let unfinished = store.unfinished_executions()?;
+        let (pending, started): (Vec<_>, Vec<_>) =
+            unfinished.into_iter().partition(|record| record.status == Status::Pending);
+        if !pending.is_empty() || !started.is_empty() {
+            tracing::info!(pending = pending.len(), interrupted = started.len(), "taking up what the last stop left");
+        }
+        let now = self.inner.ports.clock.now();
+        for some in started.chunks(256) {
+            let finish = |record: &ExecutionRecord| {
+                let (record, output) = execution::interrupted(record.clone(), now);
+                Write::FinishExecution { record, output: Arc::new(output) }
+            };
+            store.commit(some.iter().map(finish).collect()).await?;
+        }
+        for record in pending {
+            self.resume(record).await?;
+        }
+        Ok(())
+    }
+
+    async fn resume(&self, record: ExecutionRecord) -> Result<(), StartError> {
+        let inner = &self.inner;
+        let script = inner.ports.store.execution_script(&record.id)?;
+        let profile = inner.registry.call(Find(record.profile_id.clone())).await?;
+        let (Some(script), Some(profile)) = (script, profile) else {
+            // Its profile was deleted, which takes a revocation: that had cancelled it, had the server lived.
+            let (record, output) = execution::interrupted(record, inner.ports.clock.now());
+            inner.ports.store.commit(vec![Write::FinishExecution { record, output: Arc::new(output) }]).await?;
+            return Ok(());
+        };
+        let ended = profile.revoked.then_some(StopReason::Revoked);
+        let entered = inner.pool.call(Enter { profile: profile.id.clone(), even_if_full: true }).await?;
+        let Some(ticket) = super::executions::ticket(entered) else { return Ok(()) };
+        if ended.is_some() {
+            inner.parts.directory.stop_revoked(&profile.id);
+        }
+        Execution::resume(self.executor(), inner.parts.clone(), record, script.into(), Arc::new(profile), ticket);
+        Ok(())
+    }
+}
+
+/// Opens what the store's key sealed at its first start, or seals it now: a wrong key is refused before it can seal
+/// anything beside what it can't open.
+async fn prove_key(ports: &CorePorts) -> Result<(), StartError> {
+    match ports.store.key_check()? {
+        Some(sealed) => ports.keyring.open(KEY_CHECK, &sealed).map(drop).map_err(StartError::WrongKey),
+        None => {
+            let sealed = ports.keyring.seal(KEY_CHECK, &Secret::new(KEY_CHECK_TEXT.to_owned()));
+            Ok(ports.store.commit(vec![Write::PutKeyCheck(sealed)]).await?)
+        }
+    }
+}

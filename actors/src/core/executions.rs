@@ -1,0 +1,240 @@
+//! Submitting, reading and draining executions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix_rt::ArbiterHandle;
+
+use super::{Core, SubmitError, Unavailable};
+use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, ProfileId, Status};
+use crate::execution::{Execution, StopReason, Ticket};
+use crate::ports::{ExecutionQuery, WorkerInfo};
+use crate::profile_registry::{Authorize, Refusal};
+use crate::vault::WithoutValue;
+use crate::worker_pool::{Drain, Enter, Entered, Inspect};
+
+/// What an agent asks to run.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Who asks.
+    pub profile_id: ProfileId,
+    /// Python source, at most 1 MiB.
+    pub script: Arc<str>,
+    /// Hexadecimal HMAC-SHA256 of the script under the profile's secret, as sent; `None` when none was.
+    pub hash: Option<String>,
+    /// Running time it may use, in seconds.
+    pub timeout_s: u32,
+    /// Time it may wait for one answer of the LLM, in seconds.
+    pub llm_timeout_s: u32,
+}
+
+/// Whether the core can run a script now.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// Empty when ready; else a sentence a part.
+    pub problems: Vec<String>,
+    /// What a worker said of itself, while one is ready.
+    pub worker: Option<WorkerInfo>,
+    /// Executions that run.
+    pub running: usize,
+    /// Executions that wait for a slot.
+    pub queued: usize,
+}
+
+/// Everything of one execution, for the administrator.
+#[derive(Debug, Clone)]
+pub struct ExecutionDetail {
+    /// What the agent sees too.
+    pub view: ExecutionView,
+    /// The script as it was signed.
+    pub script: String,
+}
+
+/// How long the end of what still runs at a shutdown may take.
+const END_ALL: Duration = Duration::from_secs(15);
+
+impl Core {
+    /// Checks who and what, in the order of the HTTP contract, and returns once the execution is on disk.
+    pub async fn submit(&self, submission: Submission) -> Result<ExecutionView, SubmitError> {
+        let Submission { profile_id, script, hash, timeout_s, llm_timeout_s } = submission;
+        let inner = &self.inner;
+        if inner.draining.load(Ordering::Acquire) {
+            return Err(Unavailable::Draining.into());
+        }
+        let authority = inner.registry.call(Authorize(profile_id.clone())).await?.map_err(refused)?;
+        let hash = hash.ok_or(SubmitError::MissingHash)?;
+        if !authority.verify(&script, &hash).await {
+            return Err(SubmitError::WrongHash);
+        }
+        let profile = authority.profile().clone();
+        if !profile.credentials.is_empty() {
+            let missing = inner.vault.call(WithoutValue(Arc::new(profile.credentials.clone()))).await?;
+            if let Some(name) = missing.into_iter().next() {
+                return Err(SubmitError::MissingValue(name));
+            }
+        }
+        let ticket = match inner.pool.call(Enter { profile: profile_id.clone(), even_if_full: false }).await? {
+            Entered::Full { retry_after } => return Err(SubmitError::QueueFull { retry_after }),
+            entered => ticket(entered).ok_or(Unavailable::Draining)?,
+        };
+        let now = inner.ports.clock.now();
+        let record = ExecutionRecord {
+            id: ExecutionId::generate(now, &*inner.ports.entropy),
+            profile_id,
+            status: Status::Pending,
+            created_at: now,
+            started_at: None,
+            completed_at: None,
+            timeout_s,
+            llm_timeout_s,
+            deadline: None,
+            execution_time_ms: None,
+            error_type: None,
+            usage: None,
+            environment: None,
+            redactions: Vec::new(),
+        };
+        let view = ExecutionView { record: record.clone(), output: None };
+        let executor = self.executor();
+        let accepted = Execution::accept(executor, inner.parts.clone(), record, script, profile, ticket);
+        match accepted.await {
+            Ok(Ok(())) => Ok(view),
+            Ok(Err(error)) => Err(Unavailable::Store(error).into()),
+            Err(_) => Err(Unavailable::Actor("execution").into()),
+        }
+    }
+
+    /// As a poll sees it; `None` when there is no such execution.
+    pub async fn execution(&self, id: &ExecutionId) -> Result<Option<ExecutionView>, Unavailable> {
+        if let Some(view) = self.inner.parts.directory.view(id) {
+            return Ok(Some(view));
+        }
+        let store = &self.inner.ports.store;
+        let Some(record) = store.execution(id)? else { return Ok(None) };
+        let output = if record.status.is_final() { store.execution_output(id)?.map(Arc::new) } else { None };
+        Ok(Some(ExecutionView { record, output }))
+    }
+
+    /// Answers at once when it is finished or awaits the LLM, else when its status changes or after `wait`.
+    pub async fn wait_execution(&self, id: &ExecutionId, wait: Duration) -> Result<Option<ExecutionView>, Unavailable> {
+        let Some(first) = self.execution(id).await? else { return Ok(None) };
+        let before = first.record.status;
+        self.wait_until(id, first, wait, |view| settled(view) || view.record.status != before).await.map(Some)
+    }
+
+    /// Waits until it is finished or awaits the LLM, at most `wait`.
+    pub async fn wait_settled(&self, id: &ExecutionId, wait: Duration) -> Result<Option<ExecutionView>, Unavailable> {
+        let Some(first) = self.execution(id).await? else { return Ok(None) };
+        self.wait_until(id, first, wait, settled).await.map(Some)
+    }
+
+    async fn wait_until(
+        &self,
+        id: &ExecutionId,
+        first: ExecutionView,
+        wait: Duration,
+        enough: impl Fn(&ExecutionView) -> bool,
+    ) -> Result<ExecutionView, Unavailable> {
+        if settled(&first) || wait.is_zero() {
+            return Ok(first);
+        }
+        // Subscribed first, looked at after: a change between the two is not missed.
+        let Some(mut watched) = self.inner.parts.directory.watch(id) else {
+            return Ok(self.execution(id).await?.unwrap_or(first));
+        };
+        let waited = tokio::time::timeout(wait, watched.wait_for(enough)).await;
+        let seen = match waited {
+            Ok(Ok(view)) => Some(view.clone()),
+            // The wait is over, or the execution left with another status than was waited for.
+            Ok(Err(_)) | Err(_) => None,
+        };
+        match seen {
+            Some(view) => Ok(view),
+            None => Ok(self.execution(id).await?.unwrap_or(first)),
+        }
+    }
+
+    /// A page of records, newest first.
+    pub async fn list_executions(&self, query: ExecutionQuery) -> Result<Vec<ExecutionRecord>, Unavailable> {
+        let store = self.inner.ports.store.clone();
+        let listing = tokio::task::spawn_blocking(move || store.list_executions(&query));
+        Ok(listing.await.map_err(|_| Unavailable::Actor("store"))??)
+    }
+
+    /// Everything of one execution.
+    pub async fn execution_detail(&self, id: &ExecutionId) -> Result<Option<ExecutionDetail>, Unavailable> {
+        let Some(view) = self.execution(id).await? else { return Ok(None) };
+        let script = self.inner.ports.store.execution_script(id)?.unwrap_or_default();
+        Ok(Some(ExecutionDetail { view, script }))
+    }
+
+    /// Whether a script would run now.
+    pub async fn readiness(&self) -> Readiness {
+        let mut problems = Vec::new();
+        if self.inner.draining.load(Ordering::Acquire) {
+            problems.push("the server is shutting down".to_owned());
+        }
+        let Ok(pool) = self.inner.pool.call(Inspect).await else {
+            problems.push("the worker pool does not answer".to_owned());
+            return Readiness { problems, worker: None, running: 0, queued: 0 };
+        };
+        match pool.last_failure {
+            Some(failure) => problems.push(format!("no worker can be started: {failure}")),
+            None if pool.workers_ready == 0 => problems.push("no worker is ready yet".to_owned()),
+            None => {}
+        }
+        let worker = pool.worker.as_deref().cloned();
+        Readiness { problems, worker, running: pool.running, queued: pool.queued }
+    }
+
+    /// Takes no more submissions: the beginning of a shutdown.
+    pub fn refuse_submissions(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+    }
+
+    /// Lets what runs finish for up to `patience`, ends the rest as interrupted, and ends the workers. What waits for a
+    /// slot stays pending on disk.
+    pub async fn drain(&self, patience: Duration) {
+        self.refuse_submissions();
+        let _ = self.inner.pool.call(Drain).await;
+        let directory = &self.inner.parts.directory;
+        if tokio::time::timeout(patience, directory.empty()).await.is_err() {
+            directory.stop_all(StopReason::Shutdown);
+            if tokio::time::timeout(END_ALL, directory.empty()).await.is_err() {
+                tracing::error!("some executions did not end; they will be interrupted at the next start");
+            }
+        }
+        let _ = self.inner.pool.call(Drain).await;
+    }
+
+    /// The thread for the next execution: they take turns.
+    pub(super) fn executor(&self) -> &ArbiterHandle {
+        let executors = &self.inner.executors;
+        let turn = self.inner.next_executor.fetch_add(1, Ordering::Relaxed);
+        #[expect(clippy::expect_used, reason = "`Arbiters` asks for at least one")]
+        executors.get(turn % executors.len().max(1)).expect("there is an executor")
+    }
+}
+
+pub(super) fn ticket(entered: Entered) -> Option<Ticket> {
+    match entered {
+        Entered::Granted(lease) => Some(Ticket::Granted(lease)),
+        Entered::Queued(queued) => Some(Ticket::Queued(queued)),
+        Entered::Full { .. } => None,
+    }
+}
+
+fn settled(view: &ExecutionView) -> bool {
+    view.record.status.is_final() || view.record.status == Status::AwaitingLlm
+}
+
+fn refused(refusal: Refusal) -> SubmitError {
+    match refusal {
+        Refusal::Unknown => SubmitError::UnknownProfile,
+        Refusal::Revoked => SubmitError::Revoked,
+        Refusal::Expired => SubmitError::Expired,
+        Refusal::Unlocked => SubmitError::Unlocked,
+        Refusal::Sealed => Unavailable::Sealed.into(),
+    }
+}

@@ -1,0 +1,445 @@
+//! The actor around the rules: it performs effects and turns what comes back into events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, StreamHandler, WrapFuture};
+use actix_rt::ArbiterHandle;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::directory::{Directory, Seat};
+use super::machine::{Effect, Event, KILL_GRACE, State, StopReason, Verdict};
+use super::outcome::{self, Remains};
+use crate::core::Unavailable;
+use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Limits, ProfileRecord, RunLimits};
+use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
+use crate::runtime::Mailbox;
+use crate::sanitizer::{Prepare, Redactor, Sanitizer};
+use crate::vault::{Resolve, Setting, Vault};
+use crate::worker_pool::{Lease, NoWorker};
+
+/// Pause before a write that failed is tried again: an acknowledged execution is kept in memory until it is on disk.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a fifth of a millisecond.
+const SCRUB_INLINE_BYTES: usize = 64 * 1024;
+
+/// What every Execution works with.
+pub struct Parts {
+    /// Keeps records.
+    pub store: Arc<dyn Store>,
+    /// Tells deadlines.
+    pub clock: Arc<dyn Clock>,
+    /// Gives values.
+    pub vault: Mailbox<Vault>,
+    /// Gives redactors.
+    pub sanitizer: Mailbox<Sanitizer>,
+    /// Where polls look.
+    pub directory: Directory,
+    /// The server's default limits.
+    pub limits: RunLimits,
+    /// Numbers the runs.
+    pub tokens: AtomicU64,
+}
+
+/// What the pool answered for an execution.
+pub enum Ticket {
+    /// Run now.
+    Granted(Lease),
+    /// Wait for it.
+    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+}
+
+/// Resolves once the execution is on disk, or could not be written.
+pub type Accepted = oneshot::Receiver<Result<(), StoreError>>;
+
+/// What a script is given, and how to scrub it out again.
+struct Prepared {
+    settings: Arc<Vec<Setting>>,
+    redactor: Arc<Redactor>,
+}
+
+/// The actor.
+pub struct Execution {
+    parts: Arc<Parts>,
+    record: ExecutionRecord,
+    script: Arc<str>,
+    profile: Arc<ProfileRecord>,
+    state: State,
+    lease: Option<Lease>,
+    queued: Option<oneshot::Receiver<Result<Lease, NoWorker>>>,
+    accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// `None` until the values are there.
+    prepared: Option<Result<Prepared, Unavailable>>,
+    /// The rules said `Start` before the values were there.
+    start_wanted: bool,
+    token: RunToken,
+    remains: Remains,
+    output: Option<Arc<ExecutionOutput>>,
+    view: watch::Sender<ExecutionView>,
+    stops: Option<mpsc::UnboundedReceiver<StopReason>>,
+}
+
+impl Execution {
+    /// Starts a new execution on `arbiter`. Its record is not on disk yet; the answer tells when it is.
+    pub fn accept(
+        arbiter: &ArbiterHandle,
+        parts: Arc<Parts>,
+        mut record: ExecutionRecord,
+        script: Arc<str>,
+        profile: Arc<ProfileRecord>,
+        ticket: Ticket,
+    ) -> Accepted {
+        let (told, accepted) = oneshot::channel();
+        let claimed = matches!(ticket, Ticket::Granted(_));
+        if claimed {
+            claim(&mut record, parts.clock.now());
+        }
+        let state = State::Accepting { claimed, granted: claimed, cancelled: None };
+        Self::start(arbiter, parts, record, script, profile, ticket, state, Some(told));
+        accepted
+    }
+
+    /// Takes up an execution that was pending when the server last stopped.
+    pub fn resume(
+        arbiter: &ArbiterHandle,
+        parts: Arc<Parts>,
+        record: ExecutionRecord,
+        script: Arc<str>,
+        profile: Arc<ProfileRecord>,
+        ticket: Ticket,
+    ) {
+        Self::start(arbiter, parts, record, script, profile, ticket, State::Pending, None);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "private: the two ways in above have names for the combinations")]
+    fn start(
+        arbiter: &ArbiterHandle,
+        parts: Arc<Parts>,
+        record: ExecutionRecord,
+        script: Arc<str>,
+        profile: Arc<ProfileRecord>,
+        ticket: Ticket,
+        state: State,
+        accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        let Seat { view, stops } = parts.directory.enter(ExecutionView { record: record.clone(), output: None });
+        let token = RunToken(parts.tokens.fetch_add(1, Ordering::Relaxed));
+        let (lease, queued) = match ticket {
+            Ticket::Granted(lease) => (Some(lease), None),
+            Ticket::Queued(queued) => (None, Some(queued)),
+        };
+        let output_bytes =
+            usize::try_from(limits_of(&parts, &profile.limits, &record).output_bytes).unwrap_or(usize::MAX);
+        Self::start_in_arbiter(arbiter, move |_| Self {
+            parts,
+            record,
+            script,
+            profile,
+            state,
+            lease,
+            queued,
+            accepted,
+            prepared: None,
+            start_wanted: false,
+            token,
+            remains: Remains { output_bytes, ..Remains::default() },
+            output: None,
+            view,
+            stops: Some(stops),
+        });
+    }
+
+    fn apply(&mut self, event: Event, context: &mut Context<Self>) {
+        let timeout = Duration::from_secs(u64::from(self.record.timeout_s));
+        let state = std::mem::replace(&mut self.state, State::Final);
+        let (state, effects) = state.step(event, self.parts.clock.now(), timeout);
+        self.state = state;
+        for effect in effects {
+            self.perform(effect, context);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, context: &mut Context<Self>) {
+        match effect {
+            Effect::Acknowledge(stored) => {
+                if let (true, Some(told)) = (stored, self.accepted.take()) {
+                    let _ = told.send(Ok(()));
+                }
+            }
+            Effect::StoreClaim => {
+                self.prepare(context);
+                claim(&mut self.record, self.parts.clock.now());
+                self.store_until_stored(Write::UpdateExecution(self.record.clone()), context);
+            }
+            Effect::Publish => self.publish(),
+            Effect::Start => {
+                self.start_wanted = true;
+                self.start_if_prepared(context);
+            }
+            Effect::Arm(deadline) => {
+                let wait = until(deadline, self.parts.clock.now());
+                context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
+            }
+            Effect::Kill => {
+                if let Some(lease) = &self.lease {
+                    lease.link().kill(self.token);
+                }
+                context.run_later(KILL_GRACE, |execution, context| execution.apply(Event::KillOverdue, context));
+            }
+            Effect::AbandonWorker => {
+                tracing::error!("a worker did not end a script in time, ending the worker");
+                if let Some(lease) = self.lease.take() {
+                    lease.abandon();
+                }
+            }
+            Effect::Release => {
+                self.lease = None;
+                self.queued = None;
+            }
+            Effect::Finish(verdict) => self.finish(verdict, context),
+            Effect::Retire => {
+                self.parts.directory.leave(&self.record.id);
+                actix::ActorContext::stop(context);
+            }
+        }
+    }
+
+    /// EX-1: only ever called for what is on disk.
+    fn publish(&mut self) {
+        if let State::Running { deadline } = self.state {
+            // The time starts now, not when the record was written.
+            self.record.started_at = Some(self.parts.clock.now());
+            self.record.deadline = Some(deadline);
+        }
+        self.view.send_replace(ExecutionView { record: self.record.clone(), output: self.output.clone() });
+    }
+
+    /// Fetches the values and their redactor; beside the write of the record, not after it.
+    fn prepare(&mut self, context: &mut Context<Self>) {
+        let (vault, sanitizer) = (self.parts.vault.clone(), self.parts.sanitizer.clone());
+        let names = Arc::new(self.profile.credentials.clone());
+        let preparing = async move {
+            let settings = vault.call(Resolve(names)).await?.map_err(|_| Unavailable::Sealed)?;
+            let settings = Arc::new(settings);
+            let redactor = sanitizer.call(Prepare(settings.clone())).await?;
+            Ok(Prepared { settings, redactor })
+        };
+        context.spawn(preparing.into_actor(self).map(|prepared, execution, context| {
+            execution.prepared = Some(prepared);
+            execution.start_if_prepared(context);
+        }));
+    }
+
+    fn start_if_prepared(&mut self, context: &mut Context<Self>) {
+        if !self.start_wanted || !matches!(self.state, State::Running { .. }) {
+            return;
+        }
+        let (Some(prepared), Some(lease)) = (&self.prepared, &self.lease) else { return };
+        self.start_wanted = false;
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.not_started(&error.to_string(), context),
+        };
+        self.record.environment = Some(lease.info().environment.clone());
+        let settings = prepared.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone()));
+        let request = RunRequest {
+            token: self.token,
+            execution_id: self.record.id.clone(),
+            script: self.script.clone(),
+            settings: settings.collect(),
+            limits: limits_of(&self.parts, &self.profile.limits, &self.record),
+        };
+        match lease.link().run(request) {
+            Ok(mut events) => {
+                let events = futures_util::stream::poll_fn(move |task| events.poll_recv(task));
+                context.add_stream(events);
+            }
+            Err(_) => self.apply(Event::Lost, context),
+        }
+    }
+
+    /// The values can't be had: the script does not run.
+    fn not_started(&mut self, why: &str, context: &mut Context<Self>) {
+        tracing::error!(error = why, "could not prepare an execution");
+        let outcome = RunOutcome::Failed {
+            error_type: ErrorType::WorkerUnavailable,
+            error: format!("WorkerUnavailable: the credentials could not be read ({why}); the script did not run"),
+            traceback: None,
+        };
+        let (result, stdout_tail, stderr_tail, usage) = Default::default();
+        self.remains.end = Some(Box::new(RunEnd { outcome, result, stdout_tail, stderr_tail, usage }));
+        self.apply(Event::Ended, context);
+    }
+
+    fn store_until_stored(&self, write: Write, context: &mut Context<Self>) {
+        let store = self.parts.store.clone();
+        let storing = async move { commit_until_stored(&*store, write).await };
+        context.spawn(storing.into_actor(self).map(|stored, execution, context| execution.stored(&stored, context)));
+    }
+
+    fn stored(&mut self, stored: &Result<(), StoreError>, context: &mut Context<Self>) {
+        match stored {
+            Ok(()) => self.apply(Event::Stored, context),
+            // The server is going down: what is on disk says what the next start has to do.
+            Err(_) => self.perform(Effect::Retire, context),
+        }
+    }
+
+    fn finish(&mut self, verdict: Verdict, context: &mut Context<Self>) {
+        let remains = std::mem::take(&mut self.remains);
+        let record = self.record.clone();
+        let redactor = match self.prepared.take() {
+            Some(Ok(prepared)) => prepared.redactor,
+            // It was not started, so nothing in `remains` is the script's.
+            _ => Arc::new(Redactor::compile(std::iter::empty())),
+        };
+        let (store, now) = (self.parts.store.clone(), self.parts.clock.now());
+        let finishing = async move {
+            let (record, output) = conclude(record, verdict, remains, redactor, now).await;
+            let output = Arc::new(output);
+            let write = Write::FinishExecution { record: record.clone(), output: output.clone() };
+            (commit_until_stored(&*store, write).await, record, output)
+        };
+        context.spawn(finishing.into_actor(self).map(|(stored, record, output), execution, context| {
+            execution.record = record;
+            execution.output = Some(output);
+            execution.stored(&stored, context);
+        }));
+    }
+}
+
+impl Actor for Execution {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        if let Some(mut stops) = self.stops.take() {
+            context.add_stream(futures_util::stream::poll_fn(move |task| stops.poll_recv(task)));
+        }
+        if matches!(self.state, State::Accepting { .. }) {
+            let insertion = Write::InsertExecution { record: self.record.clone(), script: self.script.clone() };
+            let store = self.parts.store.clone();
+            let inserting = async move { store.commit(vec![insertion]).await };
+            context.spawn(inserting.into_actor(self).map(|inserted, execution, context| match inserted {
+                Ok(()) => execution.apply(Event::Stored, context),
+                Err(error) => {
+                    if let Some(told) = execution.accepted.take() {
+                        let _ = told.send(Err(error));
+                    }
+                    execution.apply(Event::NotStored, context);
+                }
+            }));
+        }
+        match (&self.lease, &self.state) {
+            (Some(_), State::Pending) => self.apply(Event::Granted, context),
+            (Some(_), _) => self.prepare(context),
+            (None, _) => {}
+        }
+        if let Some(queued) = self.queued.take() {
+            // Dropped with the actor or by `Release`: either way its place in the queue is given up.
+            context.spawn(queued.into_actor(self).map(|granted, execution, context| match granted {
+                Ok(Ok(lease)) => {
+                    execution.lease = Some(lease);
+                    execution.apply(Event::Granted, context);
+                    if matches!(execution.state, State::Finishing | State::Final) {
+                        execution.lease = None;
+                    }
+                }
+                Ok(Err(NoWorker(_))) => execution.apply(Event::NoWorker, context),
+                Err(_) => execution.apply(Event::LeftQueue, context),
+            }));
+        }
+    }
+}
+
+impl StreamHandler<RunEvent> for Execution {
+    fn handle(&mut self, event: RunEvent, context: &mut Self::Context) {
+        match event {
+            RunEvent::Output(OutputStream::Stdout, bytes) => self.remains.stdout.extend(bytes),
+            RunEvent::Output(OutputStream::Stderr, bytes) => self.remains.stderr.extend(bytes),
+            RunEvent::Ended(end) => {
+                self.remains.end = Some(end);
+                self.apply(Event::Ended, context);
+            }
+        }
+    }
+
+    fn finished(&mut self, context: &mut Self::Context) {
+        self.apply(Event::Lost, context);
+    }
+}
+
+impl StreamHandler<StopReason> for Execution {
+    fn handle(&mut self, reason: StopReason, context: &mut Self::Context) {
+        self.apply(Event::Stop(reason), context);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl Drop for Execution {
+    /// An Execution that panicked must not leave its script running, nor its record without an end.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let Some(lease) = &self.lease {
+            lease.link().kill(self.token);
+        }
+        let (store, directory, id) = (self.parts.store.clone(), self.parts.directory.clone(), self.record.id.clone());
+        let (record, output) = outcome::interrupted(self.record.clone(), self.parts.clock.now());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let write = Write::FinishExecution { record, output: Arc::new(output) };
+                let _ = commit_until_stored(&*store, write).await;
+                directory.leave(&id);
+            });
+        }
+    }
+}
+
+/// Writes down that the script starts.
+fn claim(record: &mut ExecutionRecord, now: Timestamp) {
+    record.status = crate::domain::Status::Running;
+    record.started_at = Some(now);
+    record.deadline = now.checked_add(Duration::from_secs(u64::from(record.timeout_s))).ok();
+}
+
+fn limits_of(parts: &Parts, overrides: &Limits, record: &ExecutionRecord) -> RunLimits {
+    parts.limits.with(overrides, record.timeout_s)
+}
+
+fn until(deadline: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
+}
+
+async fn conclude(
+    record: ExecutionRecord,
+    verdict: Verdict,
+    remains: Remains,
+    redactor: Arc<Redactor>,
+    now: Timestamp,
+) -> (ExecutionRecord, ExecutionOutput) {
+    let result_bytes = remains.end.as_ref().and_then(|end| end.result.as_ref()).map_or(0, String::len);
+    if remains.stdout.len() + remains.stderr.len() + result_bytes <= SCRUB_INLINE_BYTES {
+        return outcome::conclude(record, &verdict, remains, &redactor, now);
+    }
+    let if_it_fails = record.clone();
+    let scrubbing = tokio::task::spawn_blocking(move || outcome::conclude(record, &verdict, remains, &redactor, now));
+    scrubbing.await.unwrap_or_else(|_| outcome::withheld(if_it_fails, now))
+}
+
+/// Tries until it is on disk. Gives up only when the store is closed, that is, when the server is going down.
+async fn commit_until_stored(store: &dyn Store, write: Write) -> Result<(), StoreError> {
+    loop {
+        match store.commit(vec![write.clone()]).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                tracing::error!(%error, "could not write an execution, trying again");
+                tokio::time::sleep(WRITE_RETRY).await;
+            }
+        }
+    }
+}

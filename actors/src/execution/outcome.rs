@@ -1,0 +1,121 @@
+//! From what the worker reported, or why it did not, to the final record and what an agent may see of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::machine::{INTERRUPTED, Verdict};
+use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
+use crate::ports::{RunEnd, RunOutcome};
+use crate::sanitizer::{Captured, Counts, InvalidResult, Redactor};
+
+/// What is kept of an error's sentence and of a traceback, in bytes. The worker cuts both at 256 KiB.
+const ERROR_BYTES: usize = 16 * 1024;
+const TRACEBACK_BYTES: usize = 128 * 1024;
+
+/// What an execution left behind, raw.
+#[derive(Default)]
+pub(super) struct Remains {
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    pub(super) end: Option<Box<RunEnd>>,
+    /// Standard output and error kept, in bytes each.
+    pub(super) output_bytes: usize,
+}
+
+/// The final record and output. Everything raw passes `redactor` on its way (EX-4).
+pub(super) fn conclude(
+    mut record: ExecutionRecord,
+    verdict: &Verdict,
+    remains: Remains,
+    redactor: &Redactor,
+    now: Timestamp,
+) -> (ExecutionRecord, ExecutionOutput) {
+    let mut counts = Counts::default();
+    let Remains { stdout, stderr, end, output_bytes } = remains;
+    let end = end.map(|end| *end).unwrap_or_else(nothing_reported);
+    let stdout = Captured { head: stdout, tail: end.stdout_tail };
+    let stderr = Captured { head: stderr, tail: end.stderr_tail };
+    let mut output = ExecutionOutput {
+        stdout: redactor.scrub_output(stdout, output_bytes, "stdout", &mut counts),
+        stderr: redactor.scrub_output(stderr, output_bytes, "stderr", &mut counts),
+        ..ExecutionOutput::default()
+    };
+
+    let timeout = Duration::from_secs(u64::from(record.timeout_s));
+    let (status, error_type) = match verdict.explained(timeout) {
+        Some((status, error_type, sentence)) => {
+            output.error = Some(sentence);
+            (status, Some(error_type))
+        }
+        None => match end.outcome {
+            RunOutcome::Completed => (Status::Completed, None),
+            RunOutcome::Failed { error_type, error, traceback } => {
+                output.error = Some(redactor.scrub_head(&error, ERROR_BYTES, "error", &mut counts));
+                output.traceback =
+                    traceback.map(|text| redactor.scrub_head(&text, TRACEBACK_BYTES, "traceback", &mut counts));
+                (Status::Error, Some(scrubbed_type(error_type, redactor, &mut counts)))
+            }
+            RunOutcome::Killed => {
+                output.error = Some("ProcessDied: the script was ended, and nothing says why".to_owned());
+                (Status::Error, Some(ErrorType::ProcessDied))
+            }
+        },
+    };
+    let result = end.result.map(|json| redactor.scrub_result(&json, &mut counts)).transpose();
+    (record.status, record.error_type) = (status, error_type);
+    match result {
+        // What a script set before it was told to end is not a result: nobody knows whether it is whole.
+        Ok(result) if matches!(verdict, Verdict::AsReported) => output.result = result,
+        Ok(_) => {}
+        Err(InvalidResult) if record.status == Status::Completed => {
+            (record.status, record.error_type) = (Status::Error, Some(ErrorType::ProtocolViolation));
+            output.error = Some(format!("ProtocolViolation: {InvalidResult}"));
+        }
+        Err(InvalidResult) => {}
+    }
+
+    record.usage = record.started_at.map(|_| end.usage);
+    record.redactions = counts.into_redactions();
+    finish(&mut record, now);
+    (record, output)
+}
+
+/// The final record and output when the texts could not be scrubbed: they are withheld, failing closed.
+pub(super) fn withheld(mut record: ExecutionRecord, now: Timestamp) -> (ExecutionRecord, ExecutionOutput) {
+    (record.status, record.error_type) = (Status::Error, Some(ErrorType::SandboxFailed));
+    finish(&mut record, now);
+    let error = "SandboxFailed: the output could not be checked for secrets and is withheld".to_owned();
+    (record, ExecutionOutput { error: Some(error), ..ExecutionOutput::default() })
+}
+
+/// The final record and output of an execution that the server stopped or crashed under.
+pub(crate) fn interrupted(mut record: ExecutionRecord, now: Timestamp) -> (ExecutionRecord, ExecutionOutput) {
+    (record.status, record.error_type) = (Status::Error, Some(ErrorType::Interrupted));
+    // How long it ran is not known: the moment it stopped is the crash, not this restart.
+    record.completed_at = Some(now);
+    record.deadline = None;
+    (record, ExecutionOutput { error: Some(INTERRUPTED.to_owned()), ..ExecutionOutput::default() })
+}
+
+fn finish(record: &mut ExecutionRecord, now: Timestamp) {
+    record.completed_at = Some(now);
+    record.deadline = None;
+    record.execution_time_ms = record.started_at.map(|started| milliseconds_between(started, now));
+}
+
+fn milliseconds_between(earlier: Timestamp, later: Timestamp) -> u64 {
+    u64::try_from(later.as_millisecond() - earlier.as_millisecond()).unwrap_or(0)
+}
+
+fn nothing_reported() -> RunEnd {
+    RunEnd { outcome: RunOutcome::Killed, result: None, stdout_tail: None, stderr_tail: None, usage: Usage::default() }
+}
+
+/// The name of an exception is the script's choice, and so may be a secret.
+fn scrubbed_type(error_type: ErrorType, redactor: &Redactor, counts: &mut Counts) -> ErrorType {
+    match error_type {
+        ErrorType::Python(name) => ErrorType::Python(redactor.scrub_head(&name, 256, "error", counts)),
+        own => own,
+    }
+}

@@ -1,0 +1,140 @@
+//! A profile's life, as plain functions from a record to the next.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::messages::{KeyIssue, ProfileChange, Refusal};
+use crate::core::ConfigError;
+use crate::crypto::{Keyring, SealContext};
+use crate::domain::{CredentialName, Limits, ProfileId, ProfileRecord, ProfileStatus, Secret, ids};
+use crate::ports::Entropy;
+
+/// Letters and digits of the secret half of a key: 48 of them are about 285 bits.
+const KEY_ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const KEY_CHARS: usize = 48;
+
+type Changed<T> = Result<(ProfileRecord, T), ConfigError>;
+
+fn key_context(record: &ProfileRecord) -> SealContext<'_> {
+    SealContext { table: "profile", record: record.id.as_str(), field: "key", version: record.key_version }
+}
+
+pub(super) fn new_profile(id: ProfileId, description: String, now: Timestamp) -> ProfileRecord {
+    ProfileRecord {
+        id,
+        description,
+        credentials: BTreeSet::new(),
+        key: None,
+        key_version: 0,
+        revoked: false,
+        expires_at: None,
+        allowed_hosts: None,
+        limits: Limits::default(),
+        suspend_on_leak: false,
+        created_at: now,
+        updated_at: now,
+        last_used_at: None,
+    }
+}
+
+/// What credentials an agent gets is settled once the profile is locked.
+fn editable(record: &ProfileRecord) -> Result<(), ConfigError> {
+    match (record.revoked, record.locked()) {
+        (true, _) => Err(ConfigError::Revoked),
+        (false, true) => Err(ConfigError::Locked),
+        (false, false) => Ok(()),
+    }
+}
+
+pub(super) fn attach(mut record: ProfileRecord, names: BTreeSet<CredentialName>, now: Timestamp) -> Changed<()> {
+    editable(&record)?;
+    record.credentials.extend(names);
+    record.updated_at = now;
+    Ok((record, ()))
+}
+
+pub(super) fn detach(mut record: ProfileRecord, names: &BTreeSet<CredentialName>, now: Timestamp) -> Changed<()> {
+    editable(&record)?;
+    record.credentials.retain(|name| !names.contains(name));
+    record.updated_at = now;
+    Ok((record, ()))
+}
+
+/// For a credential that is about to be deleted; that the profile may lose it was checked before.
+pub(super) fn without(mut record: ProfileRecord, name: &CredentialName, now: Timestamp) -> ProfileRecord {
+    record.credentials.remove(name);
+    record.updated_at = now;
+    record
+}
+
+pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange, now: Timestamp) -> ProfileRecord {
+    if let Some(description) = change.description {
+        record.description = description;
+    }
+    if let Some(expires_at) = change.expires_at {
+        record.expires_at = expires_at;
+    }
+    if let Some(allowed_hosts) = change.allowed_hosts {
+        record.allowed_hosts = allowed_hosts;
+    }
+    if let Some(limits) = change.limits {
+        record.limits = limits;
+    }
+    if let Some(suspend) = change.suspend_on_leak {
+        record.suspend_on_leak = suspend;
+    }
+    record.updated_at = now;
+    record
+}
+
+pub(super) fn issue_key(
+    mut record: ProfileRecord,
+    issue: KeyIssue,
+    keyring: &Keyring,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Changed<Secret> {
+    match (issue, record.revoked, record.locked()) {
+        (_, true, _) => return Err(ConfigError::Revoked),
+        (KeyIssue::Lock, _, true) => return Err(ConfigError::Locked),
+        (KeyIssue::Regenerate, _, false) => return Err(ConfigError::NotLocked),
+        (KeyIssue::Lock, _, false) | (KeyIssue::Regenerate, _, true) => {}
+    }
+    let secret = Secret::new(ids::random_text(entropy, KEY_ALPHABET, KEY_CHARS));
+    record.key_version += 1;
+    record.key = Some(keyring.seal(key_context(&record), &secret));
+    record.updated_at = now;
+    Ok((record, secret))
+}
+
+pub(super) fn revoked(mut record: ProfileRecord, now: Timestamp) -> Changed<()> {
+    if !record.revoked {
+        record.revoked = true;
+        record.updated_at = now;
+    }
+    Ok((record, ()))
+}
+
+/// A locked profile has an agent somewhere: it is revoked before it is deleted.
+pub(super) fn may_delete(record: &ProfileRecord) -> Result<(), ConfigError> {
+    if record.locked() && !record.revoked { Err(ConfigError::Locked) } else { Ok(()) }
+}
+
+/// PR-4.
+pub(super) fn may_run(record: &ProfileRecord, now: Timestamp) -> Result<(), Refusal> {
+    match record.status(now) {
+        ProfileStatus::Revoked => Err(Refusal::Revoked),
+        ProfileStatus::Expired => Err(Refusal::Expired),
+        ProfileStatus::Unlocked => Err(Refusal::Unlocked),
+        ProfileStatus::Locked => Ok(()),
+    }
+}
+
+pub(super) fn open_key(record: &ProfileRecord, keyring: &Keyring) -> Result<Secret, Refusal> {
+    let sealed = record.key.as_ref().ok_or(Refusal::Unlocked)?;
+    keyring.open(key_context(record), sealed).map_err(|error| {
+        tracing::error!(profile = %record.id, %error, "a profile's key can't be opened");
+        Refusal::Sealed
+    })
+}

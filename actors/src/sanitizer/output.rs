@@ -1,0 +1,88 @@
+//! Scrubbing standard output and standard error, and cutting them to what is kept. Redact first, then cut.
+
+use std::ops::Range;
+
+use super::intervals::not_inside;
+use super::redactor::{Counts, Redactor, replaced};
+use crate::ports::OutputTail;
+
+/// What was captured of one stream, raw.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// The first bytes, in order.
+    pub head: Vec<u8>,
+    /// How it ended, if it was longer than the head.
+    pub tail: Option<OutputTail>,
+}
+
+impl Redactor {
+    /// The text of a stream that an agent may see: scrubbed, of more than `keep` bytes the head and the tail, with the
+    /// number of dropped bytes between. What is not UTF-8 becomes U+FFFD.
+    pub fn scrub_output(&self, captured: Captured, keep: usize, field: &'static str, counts: &mut Counts) -> String {
+        let Captured { mut head, tail } = captured;
+        let tail = tail.unwrap_or_default();
+        let half = keep / 2;
+        if tail.dropped_bytes > 0 {
+            // What was dropped may hold the rest of a value that begins in the head or ends in the tail: as much as a
+            // value can be long is not shown on either side (SA-3).
+            let at_risk = self.longest().saturating_sub(1);
+            let (head_hits, tail_hits) = (self.find(&head, field, counts), self.find(&tail.bytes, field, counts));
+            let end = front_cut(&head, &head_hits, half.min(head.len().saturating_sub(at_risk)));
+            let wanted = tail.bytes.len().saturating_sub(half).max(at_risk.min(tail.bytes.len()));
+            let start = back_cut(&tail.bytes, &tail_hits, wanted);
+            let lost = (head.len() - end) as u64 + tail.dropped_bytes + start as u64;
+            let front = replaced(&head, 0..end, &head_hits);
+            let back = replaced(&tail.bytes, start..tail.bytes.len(), &tail_hits);
+            return joined(front, lost, back);
+        }
+        head.extend(tail.bytes);
+        let hits = self.find(&head, field, counts);
+        if head.len() <= keep {
+            return lossy(replaced(&head, 0..head.len(), &hits));
+        }
+        let end = front_cut(&head, &hits, half);
+        let start = back_cut(&head, &hits, head.len() - half).max(end);
+        joined(replaced(&head, 0..end, &hits), (start - end) as u64, replaced(&head, start..head.len(), &hits))
+    }
+
+    /// A text of the runtime's own making (an error, a traceback), of which no more than the first `keep` bytes are shown.
+    /// The runtime cuts such a text at `keep` + 64 KiB or later, so what it cut through is never shown.
+    pub fn scrub_head(&self, text: &str, keep: usize, field: &'static str, counts: &mut Counts) -> String {
+        if text.len() <= keep {
+            return self.scrub(text, field, counts);
+        }
+        let hits = self.find(text.as_bytes(), field, counts);
+        let end = front_cut(text.as_bytes(), &hits, keep);
+        joined(replaced(text.as_bytes(), 0..end, &hits), (text.len() - end) as u64, Vec::new())
+    }
+}
+
+/// Where to end a head of about `wanted` bytes: outside every hit, and not inside a character.
+fn front_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
+    let mut cut = wanted.min(bytes.len());
+    while cut > 0 && bytes.get(cut).is_some_and(continues_a_character) && wanted - cut < 3 {
+        cut -= 1;
+    }
+    not_inside(hits, cut)
+}
+
+/// Where to begin a tail at about `wanted`: outside every hit, and not inside a character.
+fn back_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
+    let mut cut = wanted.min(bytes.len());
+    while bytes.get(cut).is_some_and(continues_a_character) && cut - wanted < 3 {
+        cut += 1;
+    }
+    not_inside(hits, cut)
+}
+
+fn continues_a_character(byte: &u8) -> bool {
+    byte & 0xC0 == 0x80
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn joined(front: Vec<u8>, dropped: u64, back: Vec<u8>) -> String {
+    format!("{}\n[... {dropped} bytes dropped ...]\n{}", lossy(front), lossy(back))
+}

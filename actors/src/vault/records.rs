@@ -1,0 +1,85 @@
+//! How credential records come about and change: plain functions.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::messages::{CredentialChange, NewCredential, Setting};
+use crate::core::{ConfigError, Unavailable};
+use crate::crypto::{Keyring, SealContext};
+use crate::domain::{CredentialName, CredentialRecord, SealedSecret, Secret};
+
+fn context(name: &CredentialName, version: u64) -> SealContext<'_> {
+    SealContext { table: "credential", record: name.as_str(), field: "value", version }
+}
+
+fn seal(name: &CredentialName, version: u64, value: &Secret, keyring: &Keyring) -> SealedSecret {
+    keyring.seal(context(name, version), value)
+}
+
+/// Splits `slots` into records to add and names to skip; of a name that stands twice the first is taken.
+pub(super) fn new_slots(
+    slots: Vec<NewCredential>,
+    existing: &BTreeMap<CredentialName, CredentialRecord>,
+    now: Timestamp,
+) -> (Vec<CredentialRecord>, Vec<CredentialName>) {
+    let mut created: BTreeMap<CredentialName, CredentialRecord> = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for slot in slots {
+        if existing.contains_key(&slot.name) || created.contains_key(&slot.name) {
+            skipped.push(slot.name);
+            continue;
+        }
+        let record = empty_record(slot.name.clone(), slot.description, slot.secret, now);
+        created.insert(slot.name, record);
+    }
+    (created.into_values().collect(), skipped)
+}
+
+fn empty_record(name: CredentialName, description: String, secret: bool, now: Timestamp) -> CredentialRecord {
+    CredentialRecord { name, description, value: None, secret, version: 0, created_at: now, updated_at: now }
+}
+
+/// A record for a credential that a person made.
+pub(super) fn new_record(new: NewCredential, now: Timestamp, keyring: &Keyring) -> CredentialRecord {
+    let record = empty_record(new.name, new.description, new.secret, now);
+    changed(record, CredentialChange { value: new.value, ..CredentialChange::default() }, now, keyring)
+}
+
+/// The record after a change. A new value gets a new version, so that the old ciphertext can't be put back.
+pub(super) fn changed(
+    mut record: CredentialRecord,
+    change: CredentialChange,
+    now: Timestamp,
+    keyring: &Keyring,
+) -> CredentialRecord {
+    if let Some(description) = change.description {
+        record.description = description;
+    }
+    if let Some(secret) = change.secret {
+        record.secret = secret;
+    }
+    if let Some(value) = change.value {
+        record.version += 1;
+        record.value = Some(seal(&record.name, record.version, &value, keyring));
+    }
+    record.updated_at = now;
+    record
+}
+
+/// Opens one credential for an execution.
+pub(super) fn open(
+    name: &CredentialName,
+    record: Option<&CredentialRecord>,
+    keyring: &Keyring,
+) -> Result<Setting, ConfigError> {
+    let record = record.ok_or_else(|| ConfigError::UnknownCredential(name.clone()))?;
+    let Some(sealed) = &record.value else {
+        return Err(ConfigError::MissingValues(vec![name.clone()]));
+    };
+    let value = keyring.open(context(name, record.version), sealed).map_err(|error| {
+        tracing::error!(credential = %name, %error, "a stored credential can't be opened");
+        Unavailable::Sealed
+    })?;
+    Ok(Setting { name: name.clone(), value, secret: record.secret, version: record.version })
+}

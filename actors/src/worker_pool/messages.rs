@@ -1,0 +1,92 @@
+//! What the WorkerPool can be asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use super::Lease;
+use crate::domain::ProfileId;
+use crate::ports::WorkerInfo;
+
+/// Asks for a slot and a worker. Sent before the execution is on disk, so that a full queue costs no write and a free slot
+/// no second one.
+#[derive(Message)]
+#[rtype(result = "Entered")]
+pub struct Enter {
+    /// Whose script it is.
+    pub profile: ProfileId,
+    /// For executions that were acknowledged before a restart: they are not refused.
+    pub even_if_full: bool,
+}
+
+/// What came of [`Enter`].
+#[derive(Debug)]
+pub enum Entered {
+    /// Run now.
+    Granted(Lease),
+    /// Wait for this. It closes without a word when the server shuts down. Dropping it leaves the queue.
+    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+    /// Come back later.
+    Full {
+        /// When, at a guess.
+        retry_after: Duration,
+    },
+}
+
+/// No worker can be started: the reason, in words for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoWorker(pub String);
+
+/// How is the pool? For `/ready`.
+#[derive(Message)]
+#[rtype(result = "Condition")]
+pub struct Inspect;
+
+/// What came of [`Inspect`].
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Leases out.
+    pub running: usize,
+    /// Executions that wait.
+    pub queued: usize,
+    /// Workers that can run a script now.
+    pub workers_ready: usize,
+    /// What one of them said of itself.
+    pub worker: Option<Arc<WorkerInfo>>,
+    /// Why the last start failed, while no later one worked.
+    pub last_failure: Option<String>,
+    /// Whether the pool gives out no more leases.
+    pub draining: bool,
+}
+
+impl<A, M> actix::dev::MessageResponse<A, M> for Entered
+where
+    A: actix::Actor,
+    M: Message<Result = Self>,
+{
+    fn handle(self, _: &mut A::Context, sender: Option<actix::dev::OneshotSender<Self>>) {
+        if let Some(sender) = sender {
+            // A caller that is gone drops its lease or place here.
+            let _ = sender.send(self);
+        }
+    }
+}
+
+impl<A, M> actix::dev::MessageResponse<A, M> for Condition
+where
+    A: actix::Actor,
+    M: Message<Result = Self>,
+{
+    fn handle(self, _: &mut A::Context, sender: Option<actix::dev::OneshotSender<Self>>) {
+        if let Some(sender) = sender {
+            let _ = sender.send(self);
+        }
+    }
+}
+
+/// Give out no more leases: the server is shutting down.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
