@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use redb::{Database, DatabaseError, StorageError};
 
 use super::StoreOptions;
-use super::fault::{Fault, OpenError, says_full};
+use super::fault::{Fault, OpenError, says_full, without_panic};
 use super::migrations::{STEPS, Schema, initialise, migrate};
 
 /// The database, open most of the time. Work holds the lock shared, opening it again holds it alone.
@@ -71,7 +71,7 @@ impl DatabaseSlot {
     fn attempt<T>(&self, work: impl Fn(&Database) -> Result<T, Fault>) -> Attempt<T> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Open(database, opened) => match work(database) {
+            State::Open(database, opened) => match without_panic(|| work(database)) {
                 Err(fault) if fault.ends_handle() => Attempt::HandleLost(*opened, Some(fault)),
                 result => Attempt::Done(result),
             },
@@ -124,11 +124,18 @@ fn create(path: &Path, options: StoreOptions) -> Result<(), OpenError> {
 }
 
 fn open_existing(path: &Path, options: StoreOptions) -> Result<Database, OpenError> {
-    let database = builder(options).open(path).map_err(|error| database_failure(path, error))?;
-    match migrate(&database, STEPS).map_err(|fault| fault_failure(path, &fault))? {
-        Schema::Current => Ok(database),
-        Schema::Newer { found, known } => Err(OpenError::Newer { found, known }),
-        Schema::Missing => Err(OpenError::NotAirlock { path: path.to_owned() }),
+    let opened = without_panic(|| {
+        let database = match builder(options).open(path) {
+            Ok(database) => database,
+            Err(error) => return Ok(Err(database_failure(path, error))),
+        };
+        let schema = migrate(&database, STEPS)?;
+        Ok(Ok((database, schema)))
+    });
+    match opened.map_err(|fault| fault_failure(path, &fault))?? {
+        (database, Schema::Current) => Ok(database),
+        (_, Schema::Newer { found, known }) => Err(OpenError::Newer { found, known }),
+        (_, Schema::Missing) => Err(OpenError::NotAirlock { path: path.to_owned() }),
     }
 }
 
@@ -161,10 +168,13 @@ fn database_failure(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 fn fault_failure(path: &Path, fault: &Fault) -> OpenError {
-    if fault.is_full() {
-        OpenError::Full { dir: data_folder(path).to_owned() }
-    } else {
-        OpenError::Failed { path: path.to_owned(), reason: fault.to_string() }
+    match fault {
+        fault if fault.is_full() => OpenError::Full { dir: data_folder(path).to_owned() },
+        Fault::Panicked => OpenError::Damaged { path: path.to_owned(), reason: "its pages make no sense".to_owned() },
+        Fault::Storage(error) if matches!(**error, redb::Error::Corrupted(_)) => {
+            OpenError::Damaged { path: path.to_owned(), reason: fault.to_string() }
+        }
+        fault => OpenError::Failed { path: path.to_owned(), reason: fault.to_string() },
     }
 }
 

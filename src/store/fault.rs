@@ -1,6 +1,7 @@
 //! What can go wrong, and in which of the port's errors it ends.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use airlock_actors::ports::StoreError;
@@ -60,6 +61,9 @@ pub(super) enum Fault {
     /// redb or the file under it.
     #[error("{0}")]
     Storage(Box<redb::Error>),
+    /// redb panicked, as it does over some damaged pages. What it said is in the log of the process, not here.
+    #[error("the database is damaged: restore a backup")]
+    Panicked,
     /// The database is not open, because the attempt to open it again failed.
     #[error("{0}")]
     Down(OpenError),
@@ -111,7 +115,11 @@ impl Fault {
     /// True if redb will refuse all further work on this handle, as it does after any failed read or write of the file.
     pub(super) fn ends_handle(&self) -> bool {
         use redb::Error::{Io, LockPoisoned, PreviousIo};
-        matches!(self, Self::Storage(error) if matches!(**error, Io(_) | PreviousIo | LockPoisoned(_)))
+        match self {
+            Self::Storage(error) => matches!(**error, Io(_) | PreviousIo | LockPoisoned(_)),
+            Self::Panicked => true,
+            _ => false,
+        }
     }
 
     /// True if the work was refused for what had happened before it, so that it may pass on a new handle.
@@ -119,6 +127,14 @@ impl Fault {
         use redb::Error::{LockPoisoned, PreviousIo};
         matches!(self, Self::Storage(error) if matches!(**error, PreviousIo | LockPoisoned(_)))
     }
+}
+
+/// Does `work` and makes a panic in it a fault, so that a damaged page ends neither the writer nor an actor that reads.
+///
+/// Nothing half-done is seen afterwards: a transaction that unwinds is rolled back, and [`Fault::ends_handle`] has the
+/// database opened anew.
+pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Panicked))
 }
 
 /// Looks for "no space", "over quota" or "larger than the limit on a file" at every depth of the error.
