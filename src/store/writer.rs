@@ -72,6 +72,8 @@ fn commit_group(slot: &DatabaseSlot, group: Vec<Request>) {
 fn commit<'a>(database: &Database, batches: impl IntoIterator<Item = &'a EncodedBatch>) -> Result<(), Fault> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
+    // A second fsync for each group, and worth it: after a crash a large file opens in milliseconds, not half a minute; and
+    // the order on disk no longer rests on a checksum alone, of pages whose bytes agents choose.
     transaction.set_quick_repair(true);
     {
         let mut tables = ExecutionTables::open(&transaction)?;
