@@ -1,1 +1,4 @@
-//! x
+//! Airlock's adapters and wiring.
+
+pub mod store;
+pub mod system;
