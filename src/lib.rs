@@ -1,1 +1,3 @@
-//! x
+//! Airlock.
+
+pub mod worker;
