@@ -1,4 +1,3 @@
-//! Airlock's adapters and wiring.
+//! Airlock.
 
-pub mod store;
-pub mod system;
+pub mod worker;

@@ -1,0 +1,163 @@
+//! The confinement that everything below a guard runs under, applied once by `airlock confine` to itself before it becomes
+//! the fork server's Python: filters and domains are inherited by every fork.
+//!
+//! | layer | file |
+//! | --- | --- |
+//! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
+//! | Landlock: what may be read, executed and written | [`landlock`] |
+//! | seccomp: system calls nobody needs here | [`seccomp`], its rules in [`rules`] |
+//!
+//! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). No layer limits which hosts may
+//! be reached yet.
+
+pub mod landlock;
+pub mod rlimits;
+pub mod rules;
+pub mod seccomp;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::fd::{FromRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use serde::{Deserialize, Serialize};
+
+/// `airlock confine`: applies the confinement to itself, then becomes another program.
+#[derive(Debug, clap::Args)]
+pub struct ConfineArgs {
+    /// A file or folder that may be read and executed; those that don't exist are left out.
+    #[arg(long = "read", value_name = "PATH")]
+    pub read: Vec<PathBuf>,
+    /// A folder that may be written in.
+    #[arg(long = "write", value_name = "PATH")]
+    pub write: Vec<PathBuf>,
+    /// Go on when a layer can't be applied.
+    #[arg(long)]
+    pub allow_degraded: bool,
+    /// Descriptor that the outcome is written to.
+    #[arg(long, value_name = "FD")]
+    pub report_fd: Option<RawFd>,
+    /// The program to become, and its arguments.
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
+/// What became of one layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layer {
+    /// In force, in words such as `landlock (ABI 7)`.
+    Active(String),
+    /// Not in force: which and why.
+    Missing(String),
+}
+
+impl Layer {
+    /// As `WorkerInfo::layers` names it.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Active(what) => what.clone(),
+            Self::Missing(what) => format!("degraded: {what}"),
+        }
+    }
+}
+
+/// What `airlock confine` tells the guard before it becomes the other program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// The layers; the program follows.
+    Confined(Vec<Layer>),
+    /// It did not come to that: a sentence.
+    Failed(String),
+}
+
+/// Entry of the hidden subcommand. Returns only when it failed.
+pub fn run_cli(args: ConfineArgs) -> ExitCode {
+    let mut reporter = Reporter(args.report_fd);
+    if let Err(why) = clean_up(args.report_fd) {
+        reporter.send(&Report::Failed(why));
+        return ExitCode::FAILURE;
+    }
+    let layers = apply(&args);
+    let missing = layers.iter().filter_map(|layer| match layer {
+        Layer::Missing(what) => Some(what.as_str()),
+        Layer::Active(_) => None,
+    });
+    let missing = missing.collect::<Vec<_>>().join("; ");
+    if !missing.is_empty() && !args.allow_degraded {
+        let sentence = format!(
+            "the sandbox is not complete here: {missing}. Run Airlock on a kernel with Landlock (5.13 or later) and seccomp, \
+             or accept a weaker sandbox with --allow-degraded-sandbox"
+        );
+        reporter.send(&Report::Failed(sentence));
+        return ExitCode::FAILURE;
+    }
+    let Some((program, arguments)) = args.command.split_first() else { return ExitCode::FAILURE };
+    reporter.send(&Report::Confined(layers));
+    let error = Command::new(program).args(arguments).exec();
+    reporter.send(&Report::Failed(format!("{} can't be started: {error}", PathBuf::from(program).display())));
+    ExitCode::FAILURE
+}
+
+/// What the guard's own state must not pass on: signals blocked, and descriptors but those meant for the program (up to the
+/// one for reports, which closes when the program begins: that is how the guard learns it).
+fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
+    let why = |what: &'static str| move |error: nix::Error| format!("{what}: {error}");
+    SigSet::empty().thread_set_mask().map_err(why("signals can't be unblocked"))?;
+    let Some(report_fd) = report_fd else { return Ok(()) };
+    // SAFETY: plain system calls; nothing in this process uses the descriptors that are closed.
+    let (kept, closed) = unsafe {
+        (
+            libc::fcntl(report_fd, libc::F_SETFD, libc::FD_CLOEXEC),
+            libc::syscall(libc::SYS_close_range, report_fd.cast_unsigned() + 1, u32::MAX, 0u32),
+        )
+    };
+    Errno::result(kept).map_err(why("the descriptor for reports can't be used"))?;
+    Errno::result(closed).map_err(why("descriptors can't be closed")).map(drop)
+}
+
+/// Applies every layer in the order in which none hinders the next.
+fn apply(args: &ConfineArgs) -> Vec<Layer> {
+    vec![
+        no_new_privileges(),
+        rlimits::for_everything(),
+        landlock::restrict(&args.read, &args.write),
+        // Last: the filter refuses system calls that the other layers need.
+        seccomp::install(),
+    ]
+}
+
+fn no_new_privileges() -> Layer {
+    // The fork server must not outlive the guard. Set here, after the guard's own fork, since a fork clears it.
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
+        return Layer::Missing(format!("no signal at the guard's end: {error}"));
+    }
+    match prctl::set_no_new_privs() {
+        Ok(()) => Layer::Active("no_new_privs".to_owned()),
+        Err(error) => Layer::Missing(format!("no_new_privs: {error}")),
+    }
+}
+
+/// Writes reports, each as a line of JSON; the pipe closes by itself at `exec`.
+struct Reporter(Option<RawFd>);
+
+impl Reporter {
+    fn send(&mut self, report: &Report) {
+        let line = serde_json::to_string(report).unwrap_or_default() + "\n";
+        match self.0 {
+            Some(descriptor) => {
+                // SAFETY: the guard hands this descriptor over for the reports alone; it is never closed here, since the
+                // file is kept from being dropped.
+                let mut pipe = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(descriptor) });
+                let _ = pipe.write_all(line.as_bytes());
+            }
+            None => {
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The Python fork server: how it is started, and the messages over its control socket, one JSON object a datagram.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::GuardArgs;
+use super::confine::landlock::{READABLE, existing, kernel_abi};
+use super::confine::{Layer, Report};
+
+const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
+
+/// The runtime's modules in the order in which they need each other.
+const MODULES: &[(&str, &str)] = &[
+    ("_airlock_landlock", include_str!("../python/landlock.py")),
+    ("_airlock_serialise", include_str!("../python/serialise.py")),
+    ("airlock", include_str!("../python/sdk.py")),
+    ("_airlock_channel", include_str!("../python/channel.py")),
+    ("_airlock_report", include_str!("../python/report.py")),
+    ("_airlock_runner", include_str!("../python/runner.py")),
+    ("_airlock_process", include_str!("../python/process.py")),
+    ("_airlock_preload", include_str!("../python/preload.py")),
+    ("_airlock_forkserver", include_str!("../python/forkserver.py")),
+];
+
+// Descriptors of the fork server.
+const BUNDLE_FD: i32 = 3;
+const CONTROL_FD: i32 = 4;
+const REPORT_FD: i32 = 5;
+/// Where descriptors are put while they change places.
+const OUT_OF_THE_WAY: i32 = 64;
+
+const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
+/// Imports of a cold Python on a busy machine take seconds.
+const START_TIMEOUT_MS: u16 = 60_000;
+/// The newest Landlock ABI that the runtime's nested domain was written for.
+const NEWEST_ABI: u32 = 7;
+
+/// What the fork server said of itself.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ready {
+    /// Version of Python.
+    pub(crate) python: String,
+    /// Digest of interpreter and packages.
+    pub(crate) environment: String,
+}
+
+/// What the fork server says while it works. `fork`: the number a process was asked for under.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// There is such a process, and it waits for its script.
+    Forked { fork: u64, pid: Pid },
+    /// There is not, and why.
+    ForkFailed { fork: u64, error: String },
+    /// It has ended and was reaped.
+    Exited { fork: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Datagram {
+    Ready { ready: Ready },
+    Fatal { fatal: String },
+    Forked { forked: u64, pid: i32 },
+    ForkFailed { fork_failed: u64, error: String },
+    Exited { exited: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+}
+
+/// A process to be forked: its number, folder, and the descriptors that become its own.
+struct Request {
+    text: String,
+    descriptors: [OwnedFd; 3],
+}
+
+/// The guard's view of the fork server.
+pub(crate) struct ForkServer {
+    pid: Pid,
+    control: OwnedFd,
+    /// Requests that the socket had no room for.
+    waiting: VecDeque<Request>,
+}
+
+impl ForkServer {
+    /// Starts it confined, and waits until it is ready. Returns it, what it said, and the layers of its confinement.
+    pub(crate) fn start(args: &GuardArgs) -> Result<(Self, Ready, Vec<Layer>), String> {
+        let (control, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(failed("a socket"))?;
+        let (report, report_theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed("a pipe"))?;
+        let read = readable(args);
+        let mut child = command(args, &read)?;
+        let bundle = bundle(&read)?;
+        pass_descriptors(&mut child, [&bundle, &theirs, &report_theirs].map(AsRawFd::as_raw_fd));
+        let child = child.spawn().map_err(|error| format!("the fork server can't be started: {error}"))?;
+        drop((bundle, theirs, report_theirs));
+        let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
+        let layers = confinement(report)?;
+        let server = Self { pid, control, waiting: VecDeque::new() };
+        let ready = server.wait_until_ready(args)?;
+        Ok((server, ready, layers))
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its control socket.
+    pub(crate) fn control(&self) -> &OwnedFd {
+        &self.control
+    }
+
+    fn wait_until_ready(&self, args: &GuardArgs) -> Result<Ready, String> {
+        use std::os::fd::AsFd as _;
+        let python = args.python.display();
+        let mut waited = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
+        let seen = poll(&mut waited, PollTimeout::from(START_TIMEOUT_MS)).map_err(failed("poll"))?;
+        if seen == 0 {
+            return Err(format!("{python} did not get ready within {START_TIMEOUT_MS} ms"));
+        }
+        match self.datagram() {
+            Ok(Some(Datagram::Ready { ready })) => Ok(ready),
+            Ok(Some(Datagram::Fatal { fatal })) => Err(fatal),
+            Ok(_) => Err(format!("{python} answered something unexpected instead of being ready")),
+            Err(why) => Err(format!("{python} ended before it was ready ({why}); the log has what it printed")),
+        }
+    }
+
+    /// Asks for a process.
+    pub(crate) fn fork(&mut self, fork: u64, folder: &Path, descriptors: [OwnedFd; 3]) -> Result<(), String> {
+        let text = json!({"fork": fork, "tmp": folder}).to_string();
+        self.waiting.push_back(Request { text, descriptors });
+        self.flush().map(drop)
+    }
+
+    /// Sends requests that wait; true when none is left.
+    pub(crate) fn flush(&mut self) -> Result<bool, String> {
+        while let Some(request) = self.waiting.front() {
+            let descriptors = request.descriptors.each_ref().map(AsRawFd::as_raw_fd);
+            let text = [std::io::IoSlice::new(request.text.as_bytes())];
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match sendmsg::<()>(self.control.as_raw_fd(), &text, &rights, flags, None) {
+                Ok(_) => drop(self.waiting.pop_front()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(error) => return Err(format!("the fork server can't be reached: {error}")),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next message, if there is one. An error means that the fork server is gone or not itself.
+    pub(crate) fn receive(&self) -> Result<Option<Message>, String> {
+        Ok(match self.datagram()? {
+            None => None,
+            Some(Datagram::Forked { forked, pid }) => Some(Message::Forked { fork: forked, pid: Pid::from_raw(pid) }),
+            Some(Datagram::ForkFailed { fork_failed, error }) => Some(Message::ForkFailed { fork: fork_failed, error }),
+            Some(Datagram::Exited { exited, status, cpu_ms, max_rss_bytes }) => {
+                Some(Message::Exited { fork: exited, status, cpu_ms, max_rss_bytes })
+            }
+            Some(Datagram::Ready { .. } | Datagram::Fatal { .. }) => {
+                return Err("the fork server sent something unexpected".to_owned());
+            }
+        })
+    }
+
+    fn datagram(&self) -> Result<Option<Datagram>, String> {
+        let mut buffer = [0; MAX_DATAGRAM_BYTES];
+        let count = loop {
+            match recv(self.control.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Err("the fork server closed its socket".to_owned()),
+                Ok(count) => break count,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(error) => return Err(format!("the fork server can't be heard: {error}")),
+            }
+        };
+        let text = buffer.get(..count).unwrap_or_default();
+        serde_json::from_slice(text).map(Some).map_err(|_| "the fork server sent something unexpected".to_owned())
+    }
+}
+
+fn failed(what: &'static str) -> impl Fn(Errno) -> String {
+    move |error| format!("{what} can't be made: {error}")
+}
+
+/// What may be read and executed: the same list for the shared domain and for each execution's.
+fn readable(args: &GuardArgs) -> Vec<String> {
+    let everywhere = READABLE.iter().map(|rule| Path::new(rule.path));
+    let paths = existing(everywhere.chain(args.read.iter().map(AsRef::as_ref)));
+    paths.into_iter().filter_map(|path| path.into_os_string().into_string().ok()).collect()
+}
+
+fn command(args: &GuardArgs, read: &[String]) -> Result<Command, String> {
+    // By its own link: the binary's path may be one that the worker's user can't walk.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("airlock").arg("confine").arg("--report-fd").arg(REPORT_FD.to_string());
+    for path in read {
+        command.arg("--read").arg(path);
+    }
+    command.arg("--write").arg(&args.tmp_root);
+    if args.allow_degraded {
+        command.arg("--allow-degraded");
+    }
+    // Not -I, which would ignore PYTHONHASHSEED.
+    command.arg("--").arg(&args.python).args(["-s", "-B", "-c", BOOTSTRAP]);
+    command.env_clear().envs([
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("LANG", "C.UTF-8"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("PYTHONHASHSEED", "0"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PYTHONNOUSERSITE", "1"),
+    ]);
+    command.env("HOME", &args.tmp_root).env("TMPDIR", &args.tmp_root).current_dir(&args.tmp_root);
+    // Standard output is the guard's line to the server: nobody else may have it.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    Ok(command)
+}
+
+fn pass_descriptors(command: &mut Command, [bundle, control, report]: [i32; 3]) {
+    let pass = move || {
+        // Out of each other's way first; the copies close at exec, those in their final places do not.
+        let mut moved = [bundle, control, report];
+        for descriptor in &mut moved {
+            // SAFETY: plain system call on descriptors that the parent keeps open until after the spawn.
+            *descriptor = unsafe { libc::fcntl(*descriptor, libc::F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) };
+        }
+        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, REPORT_FD]) {
+            // SAFETY: as above; what was at `place` in this child is not used by it any more.
+            if descriptor < 0 || unsafe { libc::dup2(descriptor, place) } < 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes only system calls that are safe after a fork, and allocates nothing.
+    unsafe { command.pre_exec(pass) };
+}
+
+/// What the bootstrap reads: the modules, and how the fork server is to be set up. In memory: a file could be changed.
+fn bundle(read: &[String]) -> Result<OwnedFd, String> {
+    let bundle = json!({
+        "modules": MODULES,
+        "config": {"control_fd": CONTROL_FD, "landlock_abi": kernel_abi().min(NEWEST_ABI), "read_paths": read},
+    });
+    let descriptor = memfd_create(c"airlock", MFdFlags::MFD_CLOEXEC).map_err(failed("a file in memory"))?;
+    let mut file = File::from(descriptor);
+    let written = file.write_all(bundle.to_string().as_bytes()).and_then(|()| file.rewind());
+    written.map_err(|error| format!("a file in memory can't be written: {error}"))?;
+    Ok(file.into())
+}
+
+/// What `airlock confine` reports before it becomes Python.
+fn confinement(report: OwnedFd) -> Result<Vec<Layer>, String> {
+    let mut layers = Err("the confinement ended without a word; the log has what it printed".to_owned());
+    for line in BufReader::new(File::from(report)).lines() {
+        let line = line.map_err(|error| format!("the confinement can't be heard: {error}"))?;
+        layers = match serde_json::from_str(&line) {
+            Ok(Report::Confined(layers)) => Ok(layers),
+            Ok(Report::Failed(why)) => Err(why),
+            Err(_) => Err("the confinement sent something unexpected".to_owned()),
+        };
+    }
+    layers
+}

@@ -1,0 +1,517 @@
+//! The guard's loop: one epoll over the server's pipes, the fork server's socket, signals, and three descriptors of each
+//! running execution. Every turn takes a bounded share of each, so that a flood on one delays no other.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use airlock_actors::domain::{ErrorType, Usage};
+use airlock_actors::ports::{OutputStream, RunToken};
+use nix::fcntl::{OFlag, open};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::Resource;
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
+use zeroize::Zeroizing;
+
+use super::channel::Incoming;
+use super::confine::rlimits::{ExecutionLimit, processes_of_user};
+use super::descendants;
+use super::execution::{Execution, Phase, failure, verdict_of_report};
+use super::forkserver::{ForkServer, Message};
+use super::uplink::Uplink;
+use super::{GuardArgs, keeper, say};
+use crate::worker::protocol::{Ended, FromGuard, Outcome, Piece, Run, ToGuard, decode};
+
+const EVENTS_PER_TURN: usize = 128;
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Entries removed of a temporary folder before others get their turn.
+const REMOVALS_PER_TURN: usize = 200;
+/// While a script runs, forking the next process ahead would take the processor, and the fork server, from it.
+const REFILL_AFTER: Duration = Duration::from_millis(4);
+/// When processes can't be forked, or die waiting.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What a descriptor in the epoll is; with the execution's number, if it is one's, packed into 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Server,
+    ToServer,
+    ForkServer,
+    Signals,
+    Channel(u64),
+    Stream(u64, OutputStream),
+}
+
+impl Source {
+    fn pack(self) -> u64 {
+        match self {
+            Self::Server => 0,
+            Self::ToServer => 1,
+            Self::ForkServer => 2,
+            Self::Signals => 3,
+            Self::Channel(fork) => fork << 3 | 4,
+            Self::Stream(fork, OutputStream::Stdout) => fork << 3 | 5,
+            Self::Stream(fork, OutputStream::Stderr) => fork << 3 | 6,
+        }
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let fork = packed >> 3;
+        Some(match packed & 7 {
+            0 => Self::Server,
+            1 => Self::ToServer,
+            2 => Self::ForkServer,
+            3 => Self::Signals,
+            4 => Self::Channel(fork),
+            5 => Self::Stream(fork, OutputStream::Stdout),
+            6 => Self::Stream(fork, OutputStream::Stderr),
+            _ => return None,
+        })
+    }
+}
+
+/// A run that no process was there for yet: its frame as it came, wiped when dropped.
+struct Queued {
+    token: RunToken,
+    frame: Zeroizing<Vec<u8>>,
+}
+
+/// The guard, once its fork server is ready.
+pub(super) struct Guard {
+    epoll: Epoll,
+    signals: SignalFd,
+    fork_server: ForkServer,
+    tmp_root: PathBuf,
+    tmp_folder: OwnedFd,
+    own_user: bool,
+    forked_ahead: usize,
+    scratch: Zeroizing<Vec<u8>>,
+    executions: HashMap<u64, Execution>,
+    /// Numbers of those that wait for a script, oldest first.
+    waiting: VecDeque<u64>,
+    /// How many were asked for and are not there yet.
+    forking: usize,
+    last_fork: u64,
+    queue: VecDeque<Queued>,
+    by_token: HashMap<RunToken, u64>,
+    /// Numbers of those that are gone; what they started may not be.
+    gone: Vec<u64>,
+    /// When to fork ahead again.
+    refill_at: Option<Instant>,
+    /// The user's limit of processes as running executions were told.
+    processes_told: u64,
+    ended: bool,
+}
+
+impl Guard {
+    pub(super) fn new(args: &GuardArgs, fork_server: ForkServer) -> Result<Self, String> {
+        let why = |what: &'static str| move |error: nix::Error| format!("{what}: {error}");
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let tmp_folder =
+            open(&args.tmp_root, flags, Mode::empty()).map_err(why("the temporary folder can't be opened"))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(why("no epoll"))?;
+        let signals = SignalFd::with_flags(&keeper::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map_err(why("no signal descriptor"))?;
+        Ok(Self {
+            epoll,
+            signals,
+            fork_server,
+            tmp_root: args.tmp_root.clone(),
+            tmp_folder,
+            own_user: args.own_user,
+            forked_ahead: args.forked_ahead.max(1),
+            scratch: Zeroizing::new(vec![0; SCRATCH_BYTES]),
+            executions: HashMap::new(),
+            waiting: VecDeque::new(),
+            forking: 0,
+            last_fork: 0,
+            queue: VecDeque::new(),
+            by_token: HashMap::new(),
+            gone: Vec::new(),
+            refill_at: None,
+            processes_told: 0,
+            ended: false,
+        })
+    }
+
+    /// Until the server wants it to end or is gone: fine. Or until something is wrong here: an error.
+    pub(super) fn run(&mut self, mut uplink: Uplink) -> Result<(), String> {
+        self.watch(uplink.input(), Source::Server, EpollFlags::EPOLLIN)?;
+        let control = self.fork_server.control().try_clone().map_err(|error| error.to_string())?;
+        self.watch(&control, Source::ForkServer, EpollFlags::EPOLLIN)?;
+        let signals = self.signals.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+        self.watch(&signals, Source::Signals, EpollFlags::EPOLLIN)?;
+        keeper::guard_listens()?;
+        let mut output_watched = false;
+        let mut events = [EpollEvent::empty(); EVENTS_PER_TURN];
+        while !self.ended {
+            self.settle_gone(&mut uplink);
+            // First the answers, then what can wait.
+            let Ok(all_sent) = uplink.flush() else { return Ok(()) };
+            if all_sent == output_watched {
+                output_watched = !all_sent;
+                match output_watched {
+                    true => self.watch(uplink.output(), Source::ToServer, EpollFlags::EPOLLOUT)?,
+                    false => drop(self.epoll.delete(uplink.output())),
+                }
+            }
+            self.refill(&mut uplink)?;
+            let all_asked = self.fork_server.flush()?;
+            let count = match self.epoll.wait(&mut events, self.patience(all_asked)) {
+                Ok(count) => count,
+                Err(nix::Error::EINTR) => 0,
+                Err(error) => return Err(format!("epoll: {error}")),
+            };
+            for event in events.iter().take(count) {
+                match Source::unpack(event.data()) {
+                    Some(Source::Server) => self.on_server(&mut uplink),
+                    Some(Source::ForkServer) => self.on_fork_server(&mut uplink)?,
+                    Some(Source::Signals) => self.on_signals()?,
+                    Some(Source::Channel(fork)) => self.on_channel(fork, event.events()),
+                    Some(Source::Stream(fork, stream)) => self.on_stream(fork, stream, &mut uplink),
+                    Some(Source::ToServer) | None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, descriptor: impl AsFd, source: Source, flags: EpollFlags) -> Result<(), String> {
+        self.epoll.add(descriptor, EpollEvent::new(flags, source.pack())).map_err(|error| format!("epoll: {error}"))
+    }
+
+    /// How long to wait for something to happen.
+    fn patience(&self, all_asked: bool) -> EpollTimeout {
+        let removing = self.gone.iter().any(|fork| self.executions.get(fork).is_some_and(|one| one.removal.is_some()));
+        if removing {
+            return EpollTimeout::ZERO;
+        }
+        let mut wait = self.refill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if !all_asked {
+            wait = Some(Duration::from_millis(1));
+        }
+        wait.map_or(EpollTimeout::NONE, |wait| EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO))
+    }
+
+    fn on_server(&mut self, uplink: &mut Uplink) {
+        loop {
+            let frame = match uplink.receive(&mut self.scratch) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(gone) => {
+                    say(&format!("the guard ends: {gone}"));
+                    self.ended = true;
+                    return;
+                }
+            };
+            match decode::<ToGuard<'_>>(&frame) {
+                Ok(ToGuard::Run(run)) => {
+                    if !self.dispatch(&run, uplink) {
+                        let token = run.token;
+                        self.queue.push_back(Queued { token, frame });
+                    }
+                }
+                Ok(ToGuard::Kill(token)) => self.kill(token, uplink),
+                Ok(ToGuard::Shutdown) => self.ended = true,
+                Err(error) => {
+                    say(&format!("the guard ends: the server sent {error}"));
+                    self.ended = true;
+                }
+            }
+            if self.ended {
+                return;
+            }
+        }
+    }
+
+    /// Hands a run to a process that waits; false if there is none.
+    fn dispatch(&mut self, run: &Run<'_>, uplink: &mut Uplink) -> bool {
+        let Some(fork) = self.waiting.pop_front() else { return false };
+        let running = self.by_token.len() + 1;
+        let processes = self.own_user.then(|| self.tell_processes(running, run.limits.processes));
+        let Some(execution) = self.executions.get_mut(&fork) else { return false };
+        self.by_token.insert(run.token, fork);
+        self.refill_at.get_or_insert_with(|| Instant::now() + REFILL_AFTER);
+        let started = execution.start(run, processes);
+        if let Err(why) = started.and_then(|()| self.connect(fork)) {
+            let text = format!("SandboxFailed: {why}; the script was not run");
+            if let Some(execution) = self.executions.get_mut(&fork) {
+                execution.end(failure(ErrorType::SandboxFailed, text));
+            }
+        }
+        let _ = uplink;
+        true
+    }
+
+    /// Sends the script, and watches what comes back.
+    fn connect(&mut self, fork: u64) -> Result<(), String> {
+        let Some(execution) = self.executions.get_mut(&fork) else { return Ok(()) };
+        let all_sent = execution.channel.flush();
+        let flags = if all_sent { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT };
+        let Some(execution) = self.executions.get(&fork) else { return Ok(()) };
+        self.watch(execution.channel.socket(), Source::Channel(fork), flags)?;
+        for (capture, stream) in [(&execution.stdout, OutputStream::Stdout), (&execution.stderr, OutputStream::Stderr)]
+        {
+            if let Some(pipe) = capture.pipe() {
+                self.watch(pipe, Source::Stream(fork, stream), EpollFlags::EPOLLIN)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The user's limit of processes when `running` executions share it; those that run are told when it goes up.
+    fn tell_processes(&mut self, running: usize, each: u64) -> u64 {
+        let processes = processes_of_user(running, each);
+        if processes > self.processes_told {
+            self.processes_told = processes;
+            for execution in self.executions.values().filter(|one| one.phase == Phase::Running) {
+                let hard = processes_of_user(usize::MAX >> 1, u64::MAX);
+                let limit = ExecutionLimit { resource: Resource::RLIMIT_NPROC, soft: processes, hard };
+                let _ = execution.limit(limit);
+            }
+        }
+        if running == 1 {
+            self.processes_told = processes;
+        }
+        processes
+    }
+
+    fn kill(&mut self, token: RunToken, uplink: &mut Uplink) {
+        if let Some(position) = self.queue.iter().position(|queued| queued.token == token) {
+            self.queue.remove(position);
+            end_unstarted(uplink, token, Outcome::Killed);
+        } else if let Some(execution) = self.by_token.get(&token).and_then(|fork| self.executions.get_mut(fork)) {
+            execution.end(Outcome::Killed);
+        }
+    }
+
+    fn on_fork_server(&mut self, uplink: &mut Uplink) -> Result<(), String> {
+        while let Some(message) = self.fork_server.receive()? {
+            match message {
+                Message::Forked { fork, pid } => {
+                    self.forking = self.forking.saturating_sub(1);
+                    let Some(execution) = self.executions.get_mut(&fork) else { continue };
+                    // It may be gone already: then its exit is told next.
+                    if execution.forked(pid).is_ok() {
+                        self.waiting.push_back(fork);
+                    }
+                }
+                Message::ForkFailed { fork, error } => {
+                    self.forking = self.forking.saturating_sub(1);
+                    if let Some(mut execution) = self.executions.remove(&fork) {
+                        let _ = execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN);
+                    }
+                    say(&format!("a process can't be forked: {error}"));
+                    self.refill_at = Some(Instant::now() + RETRY_AFTER);
+                    if let Some(queued) = self.queue.pop_front() {
+                        let text = format!("WorkerUnavailable: no process can be started: {error}; try again");
+                        end_unstarted(uplink, queued.token, failure(ErrorType::WorkerUnavailable, text));
+                    }
+                }
+                Message::Exited { fork, status, cpu_ms, max_rss_bytes } => {
+                    self.on_exited(fork, status, Usage { cpu_ms, max_rss_bytes });
+                }
+            }
+        }
+        while let Some(queued) = self.queue.pop_front() {
+            let started = match decode::<ToGuard<'_>>(&queued.frame) {
+                Ok(ToGuard::Run(run)) => self.dispatch(&run, uplink),
+                _ => true,
+            };
+            if !started {
+                self.queue.push_front(queued);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_exited(&mut self, fork: u64, status: i32, usage: Usage) {
+        // What it said last may not have been read yet.
+        self.read_channel_to_end(fork);
+        let Some(execution) = self.executions.get_mut(&fork) else { return };
+        if execution.run.is_none() {
+            say(&format!("a process that waited for its script ended with status {status}"));
+            self.waiting.retain(|&other| other != fork);
+            self.refill_at = Some(Instant::now() + RETRY_AFTER);
+        }
+        execution.exited(status, usage);
+        self.gone.push(fork);
+    }
+
+    fn read_channel_to_end(&mut self, fork: u64) {
+        while let Some(execution) = self.executions.get_mut(&fork).filter(|one| one.phase == Phase::Running) {
+            match execution.channel.take_turn(&mut self.scratch) {
+                Incoming::Nothing | Incoming::Closed => return,
+                decided => self.decide(fork, decided),
+            }
+        }
+    }
+
+    fn on_channel(&mut self, fork: u64, events: EpollFlags) {
+        let Some(execution) = self.executions.get_mut(&fork) else { return };
+        if events.contains(EpollFlags::EPOLLOUT) && execution.channel.flush() {
+            let reading = &mut EpollEvent::new(EpollFlags::EPOLLIN, Source::Channel(fork).pack());
+            let _ = self.epoll.modify(execution.channel.socket(), reading);
+        }
+        if execution.phase == Phase::Running {
+            let incoming = execution.channel.take_turn(&mut self.scratch);
+            self.decide(fork, incoming);
+        }
+    }
+
+    /// Acts on what came over a channel.
+    fn decide(&mut self, fork: u64, incoming: Incoming) {
+        let Some(execution) = self.executions.get_mut(&fork) else { return };
+        let outcome = match incoming {
+            Incoming::Nothing => return,
+            // It may still run, but can't tell any more: how its process ends will.
+            Incoming::Closed => {
+                let _ = self.epoll.delete(execution.channel.socket());
+                return;
+            }
+            Incoming::Done(report) => verdict_of_report(report),
+            Incoming::Violation(what) => failure(
+                ErrorType::ProtocolViolation,
+                format!("ProtocolViolation: the script's process sent {what} to Airlock; leave descriptor 3 alone"),
+            ),
+            Incoming::TooLarge(bytes) => failure(
+                ErrorType::ResultTooLarge,
+                format!("ResultTooLarge: the result is {bytes} bytes long, more than is allowed; return less"),
+            ),
+        };
+        let _ = self.epoll.delete(execution.channel.socket());
+        execution.end(outcome);
+    }
+
+    fn on_stream(&mut self, fork: u64, stream: OutputStream, uplink: &mut Uplink) {
+        let Some(execution) = self.executions.get_mut(&fork) else { return };
+        let Some((token, _)) = execution.run else { return };
+        let capture = match stream {
+            OutputStream::Stdout => &mut execution.stdout,
+            OutputStream::Stderr => &mut execution.stderr,
+        };
+        // A stream that closes leaves the epoll by itself.
+        capture.take_turn(&mut self.scratch, |head| uplink.send_part(token, Piece::Head(stream), head));
+    }
+
+    fn on_signals(&mut self) -> Result<(), String> {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if i32::try_from(signal.ssi_signo) == Ok(Signal::SIGTERM as i32) {
+                self.ended = true;
+            }
+        }
+        self.reap()
+    }
+
+    fn reap(&mut self) -> Result<(), String> {
+        let of_fork_server = descendants::reap().into_iter().find(|reaped| reaped.pid == self.fork_server.pid());
+        of_fork_server.map_or(Ok(()), |reaped| Err(format!("the fork server ended with status {:#x}", reaped.status)))
+    }
+
+    /// Reports the executions that are gone, once nothing that they started is left (WK-2).
+    fn settle_gone(&mut self, uplink: &mut Uplink) {
+        if self.gone.is_empty() || self.reap().is_err() || self.orphans_left() {
+            return;
+        }
+        for fork in std::mem::take(&mut self.gone) {
+            let Some(execution) = self.executions.get_mut(&fork) else { continue };
+            match execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN) {
+                Ok(false) => {
+                    self.gone.push(fork);
+                    continue;
+                }
+                Ok(true) => {}
+                Err(error) => say(&format!("a temporary folder can't be removed: {error}")),
+            }
+            if let Some(execution) = self.executions.remove(&fork) {
+                self.report(execution, uplink);
+            }
+        }
+    }
+
+    /// Kills what lives below the guard and not below the fork server: it was left by executions that are gone.
+    fn orphans_left(&mut self) -> bool {
+        let fork_server = self.fork_server.pid();
+        let orphans = descendants::own_children().into_iter().filter(|&pid| pid != fork_server).collect::<Vec<_>>();
+        orphans.iter().copied().for_each(descendants::kill_tree);
+        !orphans.is_empty()
+    }
+
+    fn report(&mut self, mut execution: Execution, uplink: &mut Uplink) {
+        let Some((token, _)) = execution.run else { return };
+        self.by_token.remove(&token);
+        let scratch = &mut self.scratch;
+        let mut dropped = [None, None];
+        let streams = [(execution.stdout, OutputStream::Stdout), (execution.stderr, OutputStream::Stderr)];
+        for ((mut capture, stream), dropped) in streams.into_iter().zip(&mut dropped) {
+            capture.drain(scratch, |head| uplink.send_part(token, Piece::Head(stream), head));
+            let (missing, tail) = capture.into_tail();
+            // With nothing missing, the tail is the rest of the head.
+            let piece = if missing == 0 { Piece::Head(stream) } else { Piece::Tail(stream) };
+            *dropped = (missing > 0).then_some(missing);
+            let (front, back) = tail.as_slices();
+            uplink.send_part(token, piece, front);
+            uplink.send_part(token, piece, back);
+        }
+        let outcome = execution.outcome.take().unwrap_or(Outcome::Killed);
+        let result = execution.channel.into_result();
+        if let Some(result) = &result {
+            uplink.send_part(token, Piece::Result, result.as_bytes());
+        }
+        let [stdout_dropped, stderr_dropped] = dropped;
+        let usage = execution.usage;
+        let has_result = result.is_some();
+        let ended = Ended { token, outcome, has_result, stdout_dropped, stderr_dropped, usage };
+        uplink.send(&FromGuard::Ended(Box::new(ended)));
+    }
+
+    /// Sees to it that processes wait: at once for runs that are queued, else when it disturbs nobody.
+    fn refill(&mut self, uplink: &mut Uplink) -> Result<(), String> {
+        let available = self.waiting.len() + self.forking;
+        let due = self.refill_at.is_none_or(|at| at <= Instant::now());
+        let idle = self.by_token.is_empty() && self.refill_at.is_none_or(|_| self.forking == 0);
+        let wanted = if due || idle || self.waiting.is_empty() { self.forked_ahead } else { 0 };
+        let missing = (wanted + self.queue.len()).saturating_sub(available);
+        if due {
+            self.refill_at = None;
+        }
+        for _ in 0..missing {
+            if let Err(why) = self.fork_one() {
+                say(&why);
+                self.refill_at = Some(Instant::now() + RETRY_AFTER);
+                if let Some(queued) = self.queue.pop_front() {
+                    let text = format!("WorkerUnavailable: {why}; try again");
+                    end_unstarted(uplink, queued.token, failure(ErrorType::WorkerUnavailable, text));
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fork_one(&mut self) -> Result<(), String> {
+        let (execution, descriptors) = Execution::prepare(&self.tmp_folder)?;
+        self.last_fork += 1;
+        let folder = execution.folder_path(&self.tmp_root);
+        self.executions.insert(self.last_fork, execution);
+        self.forking += 1;
+        self.fork_server.fork(self.last_fork, &folder, descriptors)
+    }
+}
+
+/// The end of a run that never had a process.
+fn end_unstarted(uplink: &mut Uplink, token: RunToken, outcome: Outcome) {
+    let ended = Ended {
+        token,
+        outcome,
+        has_result: false,
+        stdout_dropped: None,
+        stderr_dropped: None,
+        usage: Usage::default(),
+    };
+    uplink.send(&FromGuard::Ended(Box::new(ended)));
+}

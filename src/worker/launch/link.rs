@@ -1,0 +1,331 @@
+//! The server's end of the frames to and from one guard. The guard lives with untrusted code, so what comes is held to what
+//! each run may send, and a guard that goes beyond is reported to be killed (WK-1, WK-6).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use airlock_actors::domain::{ErrorType, RunLimits, Usage};
+use airlock_actors::ports::{
+    OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone, WorkerLink,
+};
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::worker::protocol::{
+    Bytes, Ended, FrameError, FromGuard, MAX_REPORT_BYTES, Outcome, Piece, Run, ToGuard, decode, encode, half_of_output,
+};
+
+/// A frame on its way to the guard.
+pub(super) type Frame = Zeroizing<Vec<u8>>;
+
+/// The way to one guard.
+pub(super) struct LocalLink {
+    runs: std::sync::Arc<Runs>,
+    to_guard: mpsc::UnboundedSender<Frame>,
+    /// Tells, by being dropped, that nobody uses the worker any more.
+    _in_use: oneshot::Sender<()>,
+}
+
+impl LocalLink {
+    pub(super) fn new(
+        runs: std::sync::Arc<Runs>,
+        to_guard: mpsc::UnboundedSender<Frame>,
+        in_use: oneshot::Sender<()>,
+    ) -> Self {
+        Self { runs, to_guard, _in_use: in_use }
+    }
+}
+
+impl WorkerLink for LocalLink {
+    fn run(&self, request: RunRequest) -> Result<mpsc::UnboundedReceiver<RunEvent>, WorkerGone> {
+        let settings = request.settings.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let frame = encode(&ToGuard::Run(Run {
+            token: request.token,
+            execution_id: request.execution_id.as_str(),
+            script: &request.script,
+            settings,
+            limits: request.limits,
+        }));
+        let (events, receiver) = mpsc::unbounded_channel();
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                // Nobody waits yet: the receiver is still here.
+                let _ = events.send(RunEvent::Ended(Box::new(refused(&error))));
+                return Ok(receiver);
+            }
+        };
+        self.runs.open(request.token, request.limits, events)?;
+        self.to_guard.send(frame).map_err(|_| WorkerGone)?;
+        Ok(receiver)
+    }
+
+    fn kill(&self, token: RunToken) {
+        self.tell(&ToGuard::Kill(token));
+    }
+
+    fn shutdown(&self) {
+        self.tell(&ToGuard::Shutdown);
+    }
+}
+
+impl LocalLink {
+    fn tell(&self, message: &ToGuard<'_>) {
+        if let Ok(frame) = encode(message) {
+            // A guard that is gone needs no telling.
+            let _ = self.to_guard.send(frame);
+        }
+    }
+}
+
+/// The end of a run that does not fit a frame.
+fn refused(error: &FrameError) -> RunEnd {
+    let error = format!("WorkerUnavailable: the script and its settings are too large together: {error}");
+    RunEnd {
+        outcome: RunOutcome::Failed { error_type: ErrorType::WorkerUnavailable, error, traceback: None },
+        result: None,
+        stdout_tail: None,
+        stderr_tail: None,
+        usage: Usage::default(),
+    }
+}
+
+/// The runs that a guard was given and has not ended.
+#[derive(Default)]
+pub(super) struct Runs {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: HashMap<RunToken, OpenRun>,
+    gone: bool,
+}
+
+struct OpenRun {
+    events: mpsc::UnboundedSender<RunEvent>,
+    limits: RunLimits,
+    stdout: Stream,
+    stderr: Stream,
+    result: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Stream {
+    head_bytes: u64,
+    tail: Vec<u8>,
+}
+
+/// A guard broke the protocol; in words.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guard {0}")]
+pub(super) struct Violation(pub(super) String);
+
+fn violation<T>(what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation(what.into()))
+}
+
+impl Runs {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics between two changes that belong together.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(
+        &self,
+        token: RunToken,
+        limits: RunLimits,
+        events: mpsc::UnboundedSender<RunEvent>,
+    ) -> Result<(), WorkerGone> {
+        let mut inner = self.lock();
+        if inner.gone {
+            return Err(WorkerGone);
+        }
+        let run = OpenRun { events, limits, stdout: Stream::default(), stderr: Stream::default(), result: Vec::new() };
+        inner.open.insert(token, run);
+        Ok(())
+    }
+
+    /// The worker is gone with all that ran on it: their channels close.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.gone = true;
+        inner.open.clear();
+    }
+
+    /// Takes one frame's payload.
+    pub(super) fn take(&self, payload: &[u8]) -> Result<(), Violation> {
+        match decode::<FromGuard<'_>>(payload) {
+            Ok(FromGuard::Part(token, piece, Bytes(bytes))) => {
+                let mut inner = self.lock();
+                let Some(run) = inner.open.get_mut(&token) else { return violation("sent a part of an unknown run") };
+                run.part(piece, bytes)
+            }
+            Ok(FromGuard::Ended(ended)) => {
+                let run = self.lock().open.remove(&ended.token);
+                let Some(run) = run else { return violation("ended an unknown run") };
+                run.end(*ended)
+            }
+            Ok(FromGuard::Ready(_) | FromGuard::Fatal(_)) => violation("introduced itself twice"),
+            Err(error) => violation(format!("sent {error}")),
+        }
+    }
+}
+
+impl OpenRun {
+    fn part(&mut self, piece: Piece, bytes: &[u8]) -> Result<(), Violation> {
+        let half = half_of_output(&self.limits);
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        match piece {
+            Piece::Head(stream) => {
+                let state = self.stream(stream);
+                state.head_bytes = state.head_bytes.saturating_add(length);
+                // A stream of which nothing was dropped comes as a head as a whole.
+                if state.head_bytes > half.saturating_mul(2) {
+                    return violation("sent more output than a run may have");
+                }
+                // Whoever waited may have gone.
+                let _ = self.events.send(RunEvent::Output(stream, bytes.to_vec()));
+                Ok(())
+            }
+            Piece::Tail(stream) => collect(&mut self.stream(stream).tail, bytes, half, "output"),
+            Piece::Result => {
+                let limit = self.limits.result_bytes;
+                collect(&mut self.result, bytes, limit, "of a result")
+            }
+        }
+    }
+
+    fn stream(&mut self, stream: OutputStream) -> &mut Stream {
+        match stream {
+            OutputStream::Stdout => &mut self.stdout,
+            OutputStream::Stderr => &mut self.stderr,
+        }
+    }
+
+    fn end(self, ended: Ended) -> Result<(), Violation> {
+        let outcome = match ended.outcome {
+            Outcome::Completed => RunOutcome::Completed,
+            Outcome::Killed => RunOutcome::Killed,
+            Outcome::Failed { error_type, error, traceback } => {
+                let length = error_type.as_str().len() + error.len() + traceback.as_deref().map_or(0, str::len);
+                if length > MAX_REPORT_BYTES {
+                    return violation("sent a longer report than a run may have");
+                }
+                RunOutcome::Failed { error_type, error, traceback }
+            }
+        };
+        let result = match (ended.has_result, String::from_utf8(self.result)) {
+            (true, Ok(result)) => Some(result),
+            (false, Ok(nothing)) if nothing.is_empty() => None,
+            _ => return violation("sent a result that is none"),
+        };
+        let tail = |dropped: Option<u64>, stream: Stream| {
+            dropped.map(|dropped_bytes| OutputTail { dropped_bytes, bytes: stream.tail })
+        };
+        let end = RunEnd {
+            outcome,
+            result,
+            stdout_tail: tail(ended.stdout_dropped, self.stdout),
+            stderr_tail: tail(ended.stderr_dropped, self.stderr),
+            usage: ended.usage,
+        };
+        let _ = self.events.send(RunEvent::Ended(Box::new(end)));
+        Ok(())
+    }
+}
+
+fn collect(into: &mut Vec<u8>, bytes: &[u8], limit: u64, what: &str) -> Result<(), Violation> {
+    let length = u64::try_from(into.len().saturating_add(bytes.len())).unwrap_or(u64::MAX);
+    if length > limit {
+        return violation(format!("sent more {what} than a run may have"));
+    }
+    into.extend_from_slice(bytes);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::protocol::Ready;
+
+    const TOKEN: RunToken = RunToken(5);
+
+    fn small() -> RunLimits {
+        RunLimits { output_bytes: 10, result_bytes: 8, ..RunLimits::DEFAULT }
+    }
+
+    fn with_run() -> (Runs, mpsc::UnboundedReceiver<RunEvent>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let runs = Runs::default();
+        runs.open(TOKEN, small(), events).expect("not gone");
+        (runs, receiver)
+    }
+
+    fn send(runs: &Runs, message: &FromGuard<'_>) -> Result<(), Violation> {
+        runs.take(encode(message).expect("encodes").get(4..).expect("has a payload"))
+    }
+
+    fn part(runs: &Runs, piece: Piece, bytes: &[u8]) -> Result<(), Violation> {
+        send(runs, &FromGuard::Part(TOKEN, piece, Bytes(bytes)))
+    }
+
+    fn ended(token: RunToken, has_result: bool) -> FromGuard<'static> {
+        FromGuard::Ended(Box::new(Ended {
+            token,
+            outcome: Outcome::Completed,
+            has_result,
+            stdout_dropped: Some(3),
+            stderr_dropped: None,
+            usage: Usage::default(),
+        }))
+    }
+
+    #[test]
+    fn parts_are_put_together_and_the_end_closes_the_channel() {
+        let (runs, mut events) = with_run();
+        part(&runs, Piece::Head(OutputStream::Stderr), b"oops").expect("allowed");
+        part(&runs, Piece::Tail(OutputStream::Stdout), b"ta").expect("allowed");
+        part(&runs, Piece::Tail(OutputStream::Stdout), b"il").expect("allowed");
+        part(&runs, Piece::Result, b"{}").expect("allowed");
+        send(&runs, &ended(TOKEN, true)).expect("allowed");
+        assert_eq!(events.try_recv(), Ok(RunEvent::Output(OutputStream::Stderr, b"oops".to_vec())));
+        let Ok(RunEvent::Ended(end)) = events.try_recv() else { panic!("no end") };
+        assert_eq!(end.result.as_deref(), Some("{}"));
+        assert_eq!(end.stdout_tail, Some(OutputTail { dropped_bytes: 3, bytes: b"tail".to_vec() }));
+        assert_eq!(end.stderr_tail, None);
+        assert!(events.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn more_than_a_run_may_have_is_a_violation() {
+        let (runs, _events) = with_run();
+        assert!(part(&runs, Piece::Result, b"123456789").is_err());
+        let half = usize::try_from(half_of_output(&small())).expect("fits");
+        part(&runs, Piece::Head(OutputStream::Stdout), &vec![0; half * 2]).expect("allowed");
+        assert!(part(&runs, Piece::Head(OutputStream::Stdout), b"x").is_err());
+        part(&runs, Piece::Tail(OutputStream::Stdout), &vec![0; half]).expect("allowed");
+        assert!(part(&runs, Piece::Tail(OutputStream::Stdout), b"x").is_err());
+    }
+
+    #[test]
+    fn unknown_runs_second_introductions_and_garbage_are_violations() {
+        let (runs, _events) = with_run();
+        assert!(send(&runs, &ended(RunToken(6), false)).is_err());
+        assert!(send(&runs, &FromGuard::Part(RunToken(6), Piece::Result, Bytes(b"1"))).is_err());
+        let ready = Ready { python: String::new(), environment: String::new(), layers: vec![] };
+        assert!(send(&runs, &FromGuard::Ready(ready)).is_err());
+        assert!(runs.take(&[0xff; 20]).is_err());
+        send(&runs, &ended(TOKEN, false)).expect("allowed");
+        assert!(send(&runs, &ended(TOKEN, false)).is_err(), "an end came twice");
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_closes_its_runs_and_takes_no_more() {
+        let (runs, mut events) = with_run();
+        runs.close();
+        assert!(events.blocking_recv().is_none());
+        let (sender, _receiver) = mpsc::unbounded_channel();
+        assert_eq!(runs.open(TOKEN, small(), sender), Err(WorkerGone));
+    }
+}
