@@ -1,1 +1,3 @@
-//! x
+//! Airlock's adapters and wiring: HTTP, the store, the workers, the command line.
+
+pub mod http;

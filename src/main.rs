@@ -1,1 +1,3 @@
+//! Airlock.
+
 fn main() {}
