@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::http::PublicUrl;
+
 /// The settings of `airlock serve`, as far as they are given. The TOML file has the same names.
 #[derive(Debug, Default, Clone, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -108,7 +110,7 @@ pub struct Config {
     /// The master key's file, if it is not the data folder's own.
     pub master_key_file: Option<PathBuf>,
     /// Base of poll URLs.
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
     /// Interpreter for scripts.
     pub python: Option<PathBuf>,
     /// Executions that run at once.
@@ -177,7 +179,7 @@ impl Settings {
     pub fn settle(self) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let max_workers = self.max_workers.unwrap_or(64);
-        let public_url = self.public_url.map(|url| checked_public_url(&url)).transpose()?;
+        let public_url = self.public_url.map(|url| url.parse::<PublicUrl>()).transpose()?;
         anyhow::ensure!(self.max_running != Some(0), "max-running must be at least 1");
         anyhow::ensure!(max_workers > 0, "max-workers must be at least 1");
         anyhow::ensure!(self.max_connections != Some(0), "max-connections must be at least 1");
@@ -213,15 +215,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `http://` or `https://`, a host, no query; without the slash at its end.
-fn checked_public_url(url: &str) -> anyhow::Result<String> {
-    let uri: http::Uri = url.parse().with_context(|| format!("public-url {url:?} is not a URL"))?;
-    let http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let plain = uri.host().is_some() && uri.query().is_none();
-    anyhow::ensure!(http && plain, "public-url must look like https://airlock.example.com, not {url:?}");
-    Ok(url.trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,7 +241,5 @@ mod tests {
             let settings = Settings { public_url: Some(url.to_owned()), ..Settings::default() };
             assert!(settings.settle().is_err(), "{url:?} was accepted");
         }
-        let settings = Settings { public_url: Some("https://x.example/base/".to_owned()), ..Settings::default() };
-        assert_eq!(settings.settle().unwrap().public_url.as_deref(), Some("https://x.example/base"));
     }
 }

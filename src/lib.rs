@@ -1,3 +1,11 @@
-//! Airlock.
+//! Airlock's adapters and wiring: HTTP, the store, the workers, the command line.
 
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod master_key;
+pub mod store;
+pub mod system;
+pub mod telemetry;
 pub mod worker;

@@ -143,12 +143,11 @@ impl Core {
         let Some(mut watched) = self.inner.parts.directory.watch(id) else {
             return Ok(self.execution(id).await?.unwrap_or(first));
         };
-        let waited = tokio::time::timeout(wait, watched.wait_for(enough)).await;
-        let seen = match waited {
-            Ok(Ok(view)) => Some(view.clone()),
-            // The wait is over, or the execution left with another status than was waited for.
-            Ok(Err(_)) | Err(_) => None,
-        };
+        let waited = tokio::time::timeout(wait, async {
+            watched.wait_for(enough).await.ok().map(|view| view.clone())
+        });
+        // `None`: the wait is over, or the execution left with another status than was waited for.
+        let seen = waited.await.unwrap_or(None);
         match seen {
             Some(view) => Ok(view),
             None => Ok(self.execution(id).await?.unwrap_or(first)),

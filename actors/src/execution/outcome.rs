@@ -9,9 +9,10 @@ use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
 use crate::ports::{RunEnd, RunOutcome};
 use crate::sanitizer::{Captured, Counts, InvalidResult, Redactor};
 
-/// What is kept of an error's sentence and of a traceback, in bytes. The worker cuts both at 256 KiB.
+/// What is shown of an error's sentence and of a traceback, in bytes. The script's runtime cuts them at 80 Ki and 160 Ki
+/// characters: further on than a value is long.
 const ERROR_BYTES: usize = 16 * 1024;
-const TRACEBACK_BYTES: usize = 128 * 1024;
+const TRACEBACK_BYTES: usize = 64 * 1024;
 
 /// What an execution left behind, raw.
 #[derive(Default)]

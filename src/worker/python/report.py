@@ -12,9 +12,10 @@ from traceback import TracebackException
 SCRIPT_FILE = "<script>"
 _RUNTIME_PREFIX = "<airlock>/"
 
-# In characters; as UTF-8 at most four times as many bytes, so a traceback stays below 256 KiB.
-_ERROR_CHARACTERS = 16 * 1024
-_TRACEBACK_CHARACTERS = 64 * 1024 - 100
+# In characters. Longer texts lose their end, and the server shows only the first 16 KiB and 64 KiB of what comes: more than
+# the 64 KiB that a credential's value can be long lies between, so a value that is cut through here is never shown in part.
+_ERROR_CHARACTERS = 80 * 1024
+_TRACEBACK_CHARACTERS = 160 * 1024
 _PLAIN_FRAMES = 100
 
 _name_of = type.__dict__["__name__"].__get__
@@ -73,9 +74,9 @@ def _report(error, traceback):
     message = _message(error)
     line = _line(error)
     text = "%s: %s" % (name, message) if message else name
-    text = _bounded(text, _ERROR_CHARACTERS)
     if line is not None:
         text += " (line %d)" % line
+    text = _bounded(text, _ERROR_CHARACTERS)
     return Report(_bounded(name, _ERROR_CHARACTERS), text, _bounded(traceback, _TRACEBACK_CHARACTERS))
 
 
@@ -128,13 +129,5 @@ def _strip(details):
 
 
 def _bounded(text, limit):
-    """At most about `limit` characters that UTF-8 can hold: beginning and end of what is longer, lone surrogates escaped."""
-    text = _cut(text, limit)
-    return _cut(text.encode("utf-8", "backslashreplace").decode("utf-8"), limit)
-
-
-def _cut(text, limit):
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return "%s\n[... %d characters left out ...]\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
+    """The first `limit` characters, lone surrogates escaped so that UTF-8 can hold them."""
+    return text[:limit].encode("utf-8", "backslashreplace").decode("utf-8")[:limit]

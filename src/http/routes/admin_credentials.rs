@@ -1,0 +1,73 @@
+//! Credentials as the administrator fills them. A value goes in and never comes out.
+
+use airlock_actors::core::{CredentialChange, CredentialView, NewCredential};
+use airlock_actors::domain::credential::{MAX_DESCRIPTION_BYTES, MAX_VALUE_BYTES};
+
+use super::{Answer, Call, created, done, ok, to_the_end};
+use crate::http::fields::{self, Fields, boolean, credential_name, secret_value, text_up_to};
+use crate::http::problem::Problem;
+use crate::http::{auth, json, views};
+
+/// `GET /api/admin/credentials`
+pub(in crate::http) async fn list(call: Call) -> Answer {
+    auth::admin(&call).await?;
+    let credentials = call.app.core.credentials().await?;
+    let profiles = call.app.core.profiles().await?;
+    ok(json::object(64 + 256 * credentials.len(), |object| {
+        object.objects("credentials", &credentials, |object, credential| {
+            views::admin_credential(object, credential, &profiles);
+        });
+    }))
+}
+
+/// `POST /api/admin/credentials`
+pub(in crate::http) async fn create(call: Call) -> Answer {
+    auth::admin(&call).await?;
+    let body = call.body().await?;
+    let new = fields::read(&body, |fields| {
+        let name = fields.required("name", credential_name);
+        let change = change(fields)?;
+        Some(NewCredential {
+            name: name?,
+            description: change.description.unwrap_or_default(),
+            value: change.value,
+            secret: change.secret.unwrap_or(true),
+        })
+    })?;
+    let core = call.app.core.clone();
+    let credential = to_the_end(async move { core.create_credential(new).await }).await?;
+    created(shown(&call, &credential).await?)
+}
+
+/// `PUT /api/admin/credentials/{name}`: what is left out stays as it is.
+pub(in crate::http) async fn update(call: Call) -> Answer {
+    auth::admin(&call).await?;
+    let name = call.credential_name()?;
+    let body = call.body().await?;
+    let change = fields::read(&body, change)?;
+    let core = call.app.core.clone();
+    let credential = to_the_end(async move { core.update_credential(name, change).await }).await?;
+    ok(shown(&call, &credential).await?)
+}
+
+/// `DELETE /api/admin/credentials/{name}`
+pub(in crate::http) async fn remove(call: Call) -> Answer {
+    auth::admin(&call).await?;
+    let name = call.credential_name()?;
+    call.no_body().await?;
+    let core = call.app.core.clone();
+    to_the_end(async move { core.delete_credential(name).await }).await?;
+    Ok(done())
+}
+
+fn change(fields: &mut Fields<'_>) -> Option<CredentialChange> {
+    let description = fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES));
+    let value = fields.optional("value", secret_value(MAX_VALUE_BYTES));
+    let secret = fields.optional("secret", boolean);
+    Some(CredentialChange { description: description?, value: value?, secret: secret? })
+}
+
+async fn shown(call: &Call, credential: &CredentialView) -> Result<Vec<u8>, Problem> {
+    let profiles = call.app.core.profiles().await?;
+    Ok(json::object(512, |object| views::admin_credential(object, credential, &profiles)))
+}

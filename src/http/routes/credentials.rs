@@ -1,0 +1,41 @@
+//! Agents' slots: names and descriptions, never values.
+
+use airlock_actors::core::NewCredential;
+use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
+use airlock_actors::domain::{CredentialName, Secret};
+
+use super::{Answer, Call, MAX_NAMES, created, ok, to_the_end};
+use crate::http::fields::{self, Read, credential_name, object, text_up_to};
+use crate::http::problem::Fault;
+use crate::http::{json, views};
+
+/// `GET /credentials`
+pub(in crate::http) async fn list(call: Call) -> Answer {
+    let credentials = call.app.core.credentials().await?;
+    ok(json::object(64 + 128 * credentials.len(), |object| {
+        object.objects("credentials", &credentials, views::slot);
+    }))
+}
+
+/// `POST /credentials`: names that exist, or come twice, are skipped.
+pub(in crate::http) async fn create_slots(call: Call) -> Answer {
+    let body = call.body().await?;
+    let asked = fields::read(&body, |body| body.required("credentials", fields::list(MAX_NAMES, slot)))?;
+    let core = call.app.core.clone();
+    let slots = to_the_end(async move { core.create_slots(asked).await }).await?;
+    created(json::object(1024, |object| {
+        object.texts("created", slots.created.iter().map(|credential| credential.name.as_str()));
+        object.texts("skipped", slots.skipped.iter().map(CredentialName::as_str));
+    }))
+}
+
+fn slot(raw: &serde_json::value::RawValue) -> Read<NewCredential> {
+    object(raw, |fields| {
+        let name = fields.required("name", credential_name);
+        let description = fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES));
+        let value: Option<Option<Secret>> =
+            fields.optional("value", |_| Err(vec![Fault::new("", "is not taken from agents; a person sets it")]));
+        value?;
+        Some(NewCredential { name: name?, description: description?.unwrap_or_default(), value: None, secret: true })
+    })
+}
