@@ -191,7 +191,9 @@ impl From<ConfigError> for Problem {
                 Self::new(&WRONG_STATE, detail).named("credential", &name).names("profiles", profiles)
             }
             ConfigError::UnknownProfile => Self::no_such("profile"),
-            ConfigError::Locked => conflict("The profile is locked, so it can't be changed so; make a new one."),
+            ConfigError::Locked => conflict(
+                "The profile is locked: it stays as it is until it is revoked; make a new one to change something.",
+            ),
             ConfigError::NotLocked => conflict("The profile is not locked yet; a person has to lock it first."),
             ConfigError::Revoked => conflict("The profile is revoked for good; make a new one."),
             ConfigError::MissingValues(names) => {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::Request;
 use http::header::{CACHE_CONTROL, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -63,11 +63,25 @@ fn protect(response: &mut Response) {
 
 /// One line a request. The path and query are left out: execution ids are capabilities.
 fn log(exchange: &Exchange, response: &Response, began: Instant) {
-    let (method, route) = (exchange.method.as_str(), exchange.pattern());
+    let (method, route) = (known(&exchange.method), exchange.pattern());
     let (status, ms) = (response.status().as_u16(), began.elapsed().as_secs_f64() * 1000.0);
     if response.status().is_server_error() {
         tracing::warn!(method, route, status, ms, "request");
     } else {
         tracing::info!(method, route, status, ms, "request");
+    }
+}
+
+/// A method's name, unless it is the client's own invention.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
     }
 }
