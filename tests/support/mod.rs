@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows Airlock's code: only the contract (`API.md`), the command line and the files it promises.
 
-#![allow(dead_code, reason = "two test binaries share this module and each uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "two test binaries share this module and each uses its own part of it")]
 
 pub(crate) mod admin;
 pub(crate) mod agent;

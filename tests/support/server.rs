@@ -123,6 +123,11 @@ impl Server {
         self.process.wait()
     }
 
+    /// Waits until it has ended, after a signal that asked it to.
+    pub(crate) fn stop_after_signal(&mut self) -> Ended {
+        self.process.wait()
+    }
+
     /// Starts it again on the same data, after it was killed or stopped. The port is another one.
     pub(crate) fn restart(&mut self) {
         self.process = Process::start(&self.launch, &self.dir).unwrap_or_else(|end| panic!("no restart: {end:?}"));

@@ -3,24 +3,13 @@
 //!
 //! `AIRLOCK_CRASH_ROUNDS` sets the number of rounds (50), `AIRLOCK_CRASH_SEED` repeats a run that failed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and explains itself on stderr"
-)]
-
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use support::{Admin, Agent, Launch, Server, ready_profile, text, time};
+use crate::support::{self, Admin, Agent, Launch, Server, ready_profile, text, time};
 
 const AGENTS: usize = 4;
 const POSTS_EACH: u64 = 6;
