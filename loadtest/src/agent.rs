@@ -1,0 +1,72 @@
+//! Setting a server up over HTTP, as a person and agents do, and the request that an agent then repeats.
+
+use anyhow::{Context, Result, ensure};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// The administrator's session.
+pub(crate) struct Admin {
+    client: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Admin {
+    /// Sets the server up, or logs in where that was done before.
+    pub(crate) async fn open(url: &str, password: &str) -> Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let base = format!("{url}/api/admin");
+        let status: Value = client.get(format!("{base}/status")).send().await?.error_for_status()?.json().await?;
+        let call = if status["setup_required"] == true { "setup" } else { "login" };
+        let reply = client.post(format!("{base}/{call}")).json(&json!({"password": password})).send().await?;
+        let answer: Value = reply.error_for_status()?.json().await?;
+        let token = answer["token"].as_str().context("no token")?.to_owned();
+        Ok(Self { client, base, token })
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// A locked profile with one credential, as a real one would have.
+    pub(crate) async fn profile(&self) -> Result<Agent> {
+        let profile = self.post("/profiles", &json!({"description": "load test"})).await?;
+        let id = profile["id"].as_str().context("no id")?;
+        let suffix = id.trim_start_matches("ark_").to_uppercase();
+        let name = format!("LOADTEST_{suffix}");
+        self.post("/credentials", &json!({"name": name, "value": format!("a value of the load test, {suffix}")})).await?;
+        self.post(&format!("/profiles/{id}/credentials"), &json!({"credentials": [name]})).await?;
+        let locked = self.post(&format!("/profiles/{id}/lock"), &json!({})).await?;
+        let (id, secret) = locked["key"].as_str().and_then(|key| key.split_once(':')).context("no key")?;
+        Ok(Agent { id: id.to_owned(), secret: secret.to_owned() })
+    }
+}
+
+/// One agent: a profile's id and secret.
+pub(crate) struct Agent {
+    id: String,
+    secret: String,
+}
+
+impl Agent {
+    /// The whole request that runs `script` and waits for its end.
+    pub(crate) fn execute(&self, script: &str) -> Result<Vec<u8>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())?;
+        mac.update(script.as_bytes());
+        let hash = hex::encode(mac.finalize().into_bytes());
+        let body = json!({"script": script, "hash": hash}).to_string();
+        let head = format!("POST /execute?wait=60 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n", self.id);
+        let framing = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        Ok([head, framing, body].concat().into_bytes())
+    }
+}
+
+/// Checks that an answer is the completed execution; returns its id.
+pub(crate) fn completed(status: u16, body: &[u8]) -> Result<String> {
+    ensure!(status == 200, "status {status}: {}", String::from_utf8_lossy(body));
+    let execution: Value = serde_json::from_slice(body)?;
+    ensure!(execution["status"] == "completed" && execution["result"]["ok"] == true, "not completed: {execution}");
+    Ok(execution["execution_id"].as_str().context("no id")?.to_owned())
+}
