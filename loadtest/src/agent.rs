@@ -18,10 +18,10 @@ impl Admin {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("{url}/api/admin");
         let status: Value = client.get(format!("{base}/status")).send().await?.error_for_status()?.json().await?;
-        let call = if status["setup_required"] == true { "setup" } else { "login" };
+        let call = if status.get("setup_required") == Some(&Value::Bool(true)) { "setup" } else { "login" };
         let reply = client.post(format!("{base}/{call}")).json(&json!({"password": password})).send().await?;
         let answer: Value = reply.error_for_status()?.json().await?;
-        let token = answer["token"].as_str().context("no token")?.to_owned();
+        let token = member(&answer, "token")?.to_owned();
         Ok(Self { client, base, token })
     }
 
@@ -33,13 +33,14 @@ impl Admin {
     /// A locked profile with one credential, as a real one would have.
     pub(crate) async fn profile(&self) -> Result<Agent> {
         let profile = self.post("/profiles", &json!({"description": "load test"})).await?;
-        let id = profile["id"].as_str().context("no id")?;
+        let id = member(&profile, "id")?;
         let suffix = id.trim_start_matches("ark_").to_uppercase();
         let name = format!("LOADTEST_{suffix}");
-        self.post("/credentials", &json!({"name": name, "value": format!("a value of the load test, {suffix}")})).await?;
+        self.post("/credentials", &json!({"name": name, "value": format!("a value of the load test, {suffix}")}))
+            .await?;
         self.post(&format!("/profiles/{id}/credentials"), &json!({"credentials": [name]})).await?;
         let locked = self.post(&format!("/profiles/{id}/lock"), &json!({})).await?;
-        let (id, secret) = locked["key"].as_str().and_then(|key| key.split_once(':')).context("no key")?;
+        let (id, secret) = member(&locked, "key")?.split_once(':').context("a key without its secret")?;
         Ok(Agent { id: id.to_owned(), secret: secret.to_owned() })
     }
 }
@@ -57,7 +58,8 @@ impl Agent {
         mac.update(script.as_bytes());
         let hash = hex::encode(mac.finalize().into_bytes());
         let body = json!({"script": script, "hash": hash}).to_string();
-        let head = format!("POST /execute?wait=60 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n", self.id);
+        let head =
+            format!("POST /execute?wait=60 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n", self.id);
         let framing = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         Ok([head, framing, body].concat().into_bytes())
     }
@@ -67,6 +69,11 @@ impl Agent {
 pub(crate) fn completed(status: u16, body: &[u8]) -> Result<String> {
     ensure!(status == 200, "status {status}: {}", String::from_utf8_lossy(body));
     let execution: Value = serde_json::from_slice(body)?;
-    ensure!(execution["status"] == "completed" && execution["result"]["ok"] == true, "not completed: {execution}");
-    Ok(execution["execution_id"].as_str().context("no id")?.to_owned())
+    let ok = execution.pointer("/result/ok") == Some(&Value::Bool(true));
+    ensure!(member(&execution, "status")? == "completed" && ok, "not completed: {execution}");
+    Ok(member(&execution, "execution_id")?.to_owned())
+}
+
+fn member<'a>(object: &'a Value, name: &str) -> Result<&'a str> {
+    object.get(name).and_then(Value::as_str).with_context(|| format!("no {name} in the answer"))
 }

@@ -60,7 +60,10 @@ pub(crate) fn rate(floors: &mut [Floor], count: u32) -> Result<f64> {
     let start = Instant::now();
     let runs: Vec<Result<Vec<Duration>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = floors.iter_mut().map(|floor| scope.spawn(move || floor.run(count))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a floor panicked")))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a floor panicked"))))
+            .collect()
     });
     let mut forks = 0;
     for run in runs {

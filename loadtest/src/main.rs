@@ -106,12 +106,18 @@ async fn main() -> Result<()> {
         agents.len(),
         gathered.first_error.as_ref().map(|error| format!("\nfirst error: {error}")).unwrap_or_default()
     );
-    report::print(&rows(gathered, starts, idle), &note, args.json);
+    report::print(&rows(gathered, &starts, idle), &note, args.json);
     Ok(())
 }
 
 /// Warms everything up, then lets floor and Airlock take turns.
-async fn rounds(args: &Args, server: &Server, admin: &Admin, agents: &[Agent], floors: &mut [Floor]) -> Result<Gathered> {
+async fn rounds(
+    args: &Args,
+    server: &Server,
+    admin: &Admin,
+    agents: &[Agent],
+    floors: &mut [Floor],
+) -> Result<Gathered> {
     let address = server.address();
     let mut requests = Vec::new();
     for agent in agents.iter().cycle().take(args.agents as usize) {
@@ -150,7 +156,7 @@ async fn rounds(args: &Args, server: &Server, admin: &Admin, agents: &[Agent], f
 }
 
 /// The table: the bars are those of DESIGN.md, "Numbers to reach".
-fn rows(gathered: Gathered, starts: Vec<Duration>, idle: Option<u64>) -> Vec<Row> {
+fn rows(gathered: Gathered, starts: &[Duration], idle: Option<u64>) -> Vec<Row> {
     let row = |what, reached, unit, bar| Row { what, reached, unit, bar };
     let (floor, one, many) = (percentiles(&gathered.floor), percentiles(&gathered.one), percentiles(&gathered.many));
     let (first, polls) = (percentiles(&gathered.first), percentiles(&gathered.polls));
@@ -158,11 +164,21 @@ fn rows(gathered: Gathered, starts: Vec<Duration>, idle: Option<u64>) -> Vec<Row
         row("floor: Python fork, run, exit, p50", floor.p50, "ms", None),
         row("floor: the same, p99", floor.p99, "ms", None),
         row("floor: both cores at once", median(gathered.floor_rate), "/s", None),
-        row("one agent, warm, to completed: p50 over the floor's", median(gathered.one_of_floor), "x", Some(Bar::AtMost(1.3))),
+        row(
+            "one agent, warm, to completed: p50 over the floor's",
+            median(gathered.one_of_floor),
+            "x",
+            Some(Bar::AtMost(1.3)),
+        ),
         row("one agent, warm, to completed: p50", one.p50, "ms", Some(Bar::AtMost(6.0))),
         row("one agent, warm, to completed: p95", one.p95, "ms", None),
         row("one agent, warm, to completed: p99", one.p99, "ms", None),
-        row("many agents: rate over the floor's on both cores", median(gathered.many_of_floor), "x", Some(Bar::AtLeast(0.7))),
+        row(
+            "many agents: rate over the floor's on both cores",
+            median(gathered.many_of_floor),
+            "x",
+            Some(Bar::AtLeast(0.7)),
+        ),
         row("many agents: rate", median(gathered.many_rate), "/s", None),
         row("many agents: errors", gathered.errors as f64, "", Some(Bar::AtMost(0.0))),
         row("many agents: p50", many.p50, "ms", None),

@@ -36,7 +36,8 @@ pub(crate) struct Sustained {
 /// Each request on a connection of its own, `count` times, all at once.
 pub(crate) async fn many_agents(address: &str, requests: &[Vec<u8>], count: u32) -> Result<Sustained> {
     let start = Instant::now();
-    let agents: Vec<_> = requests.iter().cloned().map(|request| tokio::spawn(steady(address.to_owned(), request, count))).collect();
+    let agents: Vec<_> =
+        requests.iter().cloned().map(|request| tokio::spawn(steady(address.to_owned(), request, count))).collect();
     let mut sum = Sustained { took: Vec::new(), errors: 0, first_error: None, rate: 0.0 };
     for agent in agents {
         let (took, errors, first_error) = agent.await??;

@@ -55,7 +55,8 @@ impl Row {
     /// How far it is from the bar: 1.00 is on it, less is better.
     fn of_bar(&self) -> Option<f64> {
         self.bar.map(|bar| match bar {
-            Bar::AtMost(bar) if bar == 0.0 => if self.reached == 0.0 { 0.0 } else { f64::INFINITY },
+            // A bar of nothing: nothing reaches it, anything is infinitely far.
+            Bar::AtMost(0.0) if self.reached == 0.0 => 0.0,
             Bar::AtMost(bar) => self.reached / bar,
             Bar::AtLeast(bar) => bar / self.reached,
         })

@@ -19,7 +19,8 @@ impl Server {
     /// One that runs already.
     pub(crate) fn running(url: &str) -> Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
-        let loopback = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|prefix| url.starts_with(prefix));
+        let loopback =
+            ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|prefix| url.starts_with(prefix));
         ensure!(loopback, "{url} is not on loopback: a load test is for a server of one's own");
         Ok(Self { child: None, _dir: None, url, start: None })
     }

@@ -42,6 +42,7 @@ impl Wire {
 
 fn content_length(head: &str) -> Result<usize> {
     let fields = head.lines().filter_map(|line| line.split_once(':'));
-    let length = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim()).next();
+    let length =
+        fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim()).next();
     length.context("an answer without Content-Length")?.parse().context("Content-Length is no number")
 }

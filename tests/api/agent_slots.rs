@@ -11,7 +11,10 @@ async fn an_agent_asks_for_slots_and_sees_them_without_values() {
     let wanted = json!({"credentials": [{"name": "SLOT_B", "description": "the second"}, {"name": "SLOT_A"}]});
     let answer = client.post("/credentials", &wanted).await.expect(201);
     assert_eq!(keys(&answer), ["created", "skipped"]);
-    assert_eq!((names(&answer["created"]), names(&answer["skipped"])), (vec!["SLOT_A".into(), "SLOT_B".into()], vec![]));
+    assert_eq!(
+        (names(&answer["created"]), names(&answer["skipped"])),
+        (vec!["SLOT_A".into(), "SLOT_B".into()], vec![])
+    );
 
     server.admin().await.create_credential("SLOT_FILLED", "a value that agents never see").await;
     let reply = client.get("/credentials").await;
@@ -22,7 +25,8 @@ async fn an_agent_asks_for_slots_and_sees_them_without_values() {
     assert_eq!(slot("SLOT_B"), json!({"name": "SLOT_B", "description": "the second", "value_exists": false}));
     assert_eq!(slot("SLOT_A")["value_exists"], false);
     assert_eq!(slot("SLOT_FILLED")["value_exists"], true);
-    let in_order: Vec<&str> = listed["credentials"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    let in_order: Vec<&str> =
+        listed["credentials"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert!(in_order.is_sorted(), "{in_order:?}");
 }
 
@@ -41,7 +45,10 @@ async fn a_slot_that_exists_is_skipped_and_never_changed() {
 
     let wanted = json!({"credentials": [{"name": "TAKEN_SLOT", "description": "mine now"}, {"name": "FREE_SLOT"}]});
     let answer = client.post("/credentials", &wanted).await.expect(201);
-    assert_eq!((names(&answer["created"]), names(&answer["skipped"])), (vec!["FREE_SLOT".into()], vec!["TAKEN_SLOT".into()]));
+    assert_eq!(
+        (names(&answer["created"]), names(&answer["skipped"])),
+        (vec!["FREE_SLOT".into()], vec!["TAKEN_SLOT".into()])
+    );
     let again = client.post("/credentials", &wanted).await.expect(201);
     assert_eq!((names(&again["created"]).len(), names(&again["skipped"]).len()), (0, 2));
 
@@ -51,7 +58,8 @@ async fn a_slot_that_exists_is_skipped_and_never_changed() {
 #[tokio::test]
 async fn a_name_that_comes_twice_in_one_request_is_one_slot_with_the_first_description() {
     let client = shared().await.client();
-    let twice = json!({"credentials": [{"name": "TWICE", "description": "one"}, {"name": "TWICE", "description": "two"}]});
+    let twice =
+        json!({"credentials": [{"name": "TWICE", "description": "one"}, {"name": "TWICE", "description": "two"}]});
     let answer = client.post("/credentials", &twice).await.expect(201);
     assert_eq!(names(&answer["created"]), ["TWICE"]);
     let listed = client.get("/credentials").await.expect(200);
@@ -84,7 +92,24 @@ async fn a_value_in_an_agents_request_is_refused_and_nothing_is_created() {
 async fn bad_names_are_refused_and_nothing_of_the_request_is_created() {
     let client = shared().await.client();
     let long = "N".repeat(129);
-    let bad = ["", "1ST", "A-B", "A B", "A.B", "É", "A\u{301}", "\u{ff21}", "A\u{200b}", "\u{202e}A", "🔑", "A\n", "A\0", "../A", "а", &long];
+    let bad = [
+        "",
+        "1ST",
+        "A-B",
+        "A B",
+        "A.B",
+        "É",
+        "A\u{301}",
+        "\u{ff21}",
+        "A\u{200b}",
+        "\u{202e}A",
+        "🔑",
+        "A\n",
+        "A\0",
+        "../A",
+        "а",
+        &long,
+    ];
     for name in bad {
         let body = json!({"credentials": [{"name": "BESIDE_A_BAD_NAME"}, {"name": name}]});
         let reply = client.post("/credentials", &body).await;
@@ -97,7 +122,8 @@ async fn bad_names_are_refused_and_nothing_of_the_request_is_created() {
     assert!(!listed.text().contains("BESIDE_A_BAD_NAME"), "{listed:?}");
 
     let longest = "N".repeat(128);
-    let answer = client.post("/credentials", &json!({"credentials": [{"name": longest}, {"name": "_"}]})).await.expect(201);
+    let answer =
+        client.post("/credentials", &json!({"credentials": [{"name": longest}, {"name": "_"}]})).await.expect(201);
     assert_eq!(names(&answer["created"]).len(), 2);
 }
 

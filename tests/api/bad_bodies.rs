@@ -54,8 +54,22 @@ impl Everywhere {
 async fn text_that_is_no_json_is_a_400() {
     let everywhere = Everywhere::new().await;
     let broken: [&[u8]; 16] = [
-        b"", b" ", b"{", b"{}}", b"{} {}", b"{'a': 1}", b"{\"a\": 1,}", b"{\"a\" 1}", b"{\"a\": NaN}", b"{\"a\": 01}", b"nul", b"\"open",
-        b"{\"a\": \"\n\"}", b"{\"a\": \"\\x\"}", b"{\"a\": \"\xff\"}", b"\x00",
+        b"",
+        b" ",
+        b"{",
+        b"{}}",
+        b"{} {}",
+        b"{'a': 1}",
+        b"{\"a\": 1,}",
+        b"{\"a\" 1}",
+        b"{\"a\": NaN}",
+        b"{\"a\": 01}",
+        b"nul",
+        b"\"open",
+        b"{\"a\": \"\n\"}",
+        b"{\"a\": \"\\x\"}",
+        b"{\"a\": \"\xff\"}",
+        b"\x00",
     ];
     for body in broken {
         everywhere.each_is(&[400], "application/json", body).await;
@@ -87,7 +101,8 @@ async fn a_member_that_comes_twice_is_refused() {
     let twice = format!("{{\"script\": \"set_result('the other')\", {}", body.strip_prefix('{').unwrap());
     let request = Request::post("/execute").bearer(&agent.id).body("application/json", twice);
     agent.client().send(request).await.problem_of(&[400, 422]);
-    let login = Request::post("/api/admin/login").body("application/json", format!("{{\"password\": \"x\", \"password\": \"{PASSWORD}\"}}"));
+    let login = Request::post("/api/admin/login")
+        .body("application/json", format!("{{\"password\": \"x\", \"password\": \"{PASSWORD}\"}}"));
     agent.client().send(login).await.problem_of(&[400, 422]);
 }
 
@@ -113,8 +128,13 @@ async fn half_a_surrogate_pair_is_refused() {
 async fn other_content_types_are_415_even_around_good_json() {
     let everywhere = Everywhere::new().await;
     let other = [
-        "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "application/jsonp",
-        "text/json; application/json", "json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/jsonp",
+        "text/json; application/json",
+        "json",
     ];
     for content_type in other {
         everywhere.each_is(&[415], content_type, b"{}").await;

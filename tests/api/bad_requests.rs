@@ -72,7 +72,19 @@ async fn options_names_the_methods() {
 #[tokio::test]
 async fn paths_that_are_none_are_404_problems() {
     let client = shared().await.client();
-    let none = ["/healthz", "/Health", "/execute/now", "/executions/x/y", "/api", "/api/admin", "/api/admin/nothing", "/profiles/x/y", "/%00", "/%FF", "/🔑"];
+    let none = [
+        "/healthz",
+        "/Health",
+        "/execute/now",
+        "/executions/x/y",
+        "/api",
+        "/api/admin",
+        "/api/admin/nothing",
+        "/profiles/x/y",
+        "/%00",
+        "/%FF",
+        "/🔑",
+    ];
     for path in none {
         let reply = client.get(path).await;
         assert!(matches!(reply.status, 400 | 404), "{path}: {reply:?}");
@@ -83,7 +95,15 @@ async fn paths_that_are_none_are_404_problems() {
 #[tokio::test]
 async fn dots_and_slashes_lead_nowhere_else() {
     let server = shared().await;
-    for path in ["/../health", "/executions/../../etc/passwd", "/profiles/..%2f..%2fhealth", "//health", "/./health", "/api/admin/../../health", "/\\..\\health"] {
+    for path in [
+        "/../health",
+        "/executions/../../etc/passwd",
+        "/profiles/..%2f..%2fhealth",
+        "//health",
+        "/./health",
+        "/api/admin/../../health",
+        "/\\..\\health",
+    ] {
         let mut wire = Wire::connect(server).await;
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         let reply = wire.reply().await;
@@ -113,7 +133,11 @@ async fn one_connection_serves_many_requests_one_after_the_other_and_in_a_row() 
 async fn an_old_client_that_sends_no_host_still_gets_an_absolute_poll_url() {
     let agent = shared_agent().await;
     let body = agent.body("pass").to_string();
-    let head = format!("POST /execute HTTP/1.0\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", agent.id, body.len());
+    let head = format!(
+        "POST /execute HTTP/1.0\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        agent.id,
+        body.len()
+    );
     let mut wire = Wire::connect(shared().await).await;
     wire.send(head + &body).await;
     let reply = wire.reply().await;
@@ -149,7 +173,10 @@ async fn what_is_not_http_gets_a_4xx_or_a_closed_door_and_harms_nobody() {
         wire.finish_sending().await;
         let said = wire.closed_within(Duration::from_secs(60)).await;
         let start: String = bytes.chars().take(80).collect();
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 4") || said.starts_with("HTTP/1.0 4"), "{start:?}: {said:?}");
+        assert!(
+            said.is_empty() || said.starts_with("HTTP/1.1 4") || said.starts_with("HTTP/1.0 4"),
+            "{start:?}: {said:?}"
+        );
     }
     server.client().get("/health").await.expect(200);
 }
@@ -161,7 +188,11 @@ async fn two_ways_to_say_a_bodys_length_never_let_a_second_request_slip_in() {
     let body = format!("0\r\n\r\n{slipped}");
     let mut wire = Wire::connect(server).await;
     let framing = format!("Content-Length: {}\r\nTransfer-Encoding: chunked", body.len());
-    wire.send_if_open(format!("POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n{body}").as_bytes()).await;
+    wire.send_if_open(
+        format!("POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n{body}")
+            .as_bytes(),
+    )
+    .await;
     wire.finish_sending().await;
     let said = wire.closed_within(Duration::from_secs(60)).await;
     // Either the message is refused as a whole or the chunks count; RFC 9112, 6.1 then wants the connection closed.

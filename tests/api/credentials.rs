@@ -23,7 +23,8 @@ async fn a_value_goes_in_and_never_comes_out() {
     let made = reply.expect(201);
     assert!(!reply.text().contains("goes-in-never-out"));
     assert_eq!(members(&made), MEMBERS);
-    let expected = json!({"name": "ADMIN_ONE", "description": "for a test", "has_value": true, "secret": true, "used_by": []});
+    let expected =
+        json!({"name": "ADMIN_ONE", "description": "for a test", "has_value": true, "secret": true, "used_by": []});
     for (member, value) in expected.as_object().unwrap() {
         assert_eq!(&made[member], value, "{member}");
     }
@@ -103,7 +104,9 @@ async fn wrong_shapes_are_422_name_the_member_and_never_repeat_the_value() {
         assert!(!reply.text().contains("unrepeatable"), "{reply:?}");
     }
     admin.create_credential("BAD_CHANGE", "a good value").await;
-    for (body, word) in [(json!({"valu": "unrepeatable-7"}), "valu"), (json!({"value": {}}), "value"), (json!({"secret": 1}), "secret")] {
+    for (body, word) in
+        [(json!({"valu": "unrepeatable-7"}), "valu"), (json!({"value": {}}), "value"), (json!({"secret": 1}), "secret")]
+    {
         let reply = admin.put("/credentials/BAD_CHANGE", &body).await;
         reply.problem_naming(422, word);
         assert!(!reply.text().contains("unrepeatable"), "{reply:?}");

@@ -36,9 +36,15 @@ async fn the_poll_url_follows_the_host_and_what_a_proxy_forwards() {
     let agent = shared_agent().await;
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[("host", "airlock.internal:9090")], "http://airlock.internal:9090/executions/"),
-        (&[("x-forwarded-proto", "https"), ("x-forwarded-host", "airlock.example")], "https://airlock.example/executions/"),
+        (
+            &[("x-forwarded-proto", "https"), ("x-forwarded-host", "airlock.example")],
+            "https://airlock.example/executions/",
+        ),
         (&[("host", "airlock.example"), ("x-forwarded-proto", "https")], "https://airlock.example/executions/"),
-        (&[("x-forwarded-proto", "https"), ("x-forwarded-host", "airlock.example:8443")], "https://airlock.example:8443/executions/"),
+        (
+            &[("x-forwarded-proto", "https"), ("x-forwarded-host", "airlock.example:8443")],
+            "https://airlock.example:8443/executions/",
+        ),
     ];
     for (headers, base) in cases {
         let request = agent.request("", &agent.body("pass"));
@@ -53,7 +59,9 @@ async fn the_poll_url_follows_the_host_and_what_a_proxy_forwards() {
 #[tokio::test]
 async fn a_forwarded_host_that_is_no_host_never_gets_into_the_poll_url() {
     let agent = shared_agent().await;
-    for odd in ["evil.example/path?", "a b", "\"><script>", "user@evil.example", "evil.example#", "javascript:alert(1)//"] {
+    for odd in
+        ["evil.example/path?", "a b", "\"><script>", "user@evil.example", "evil.example#", "javascript:alert(1)//"]
+    {
         let request = agent.request("", &agent.body("pass")).header("x-forwarded-host", odd);
         let reply = agent.client().send(request).await;
         if reply.status == 202 {
@@ -97,9 +105,19 @@ async fn nobody_we_know_is_a_401_that_names_its_scheme() {
     let unknown = "Bearer ark_000000000000000000000000".to_owned();
     let with_secret = format!("Bearer {}:{}", agent.id, agent.secret);
     let basic = format!("Basic {}", agent.id);
-    let bad = [unknown, with_secret, basic, "Bearer".into(), "Bearer ".into(), "Bearer ark_".into(), agent.id.clone(), "ü".into()];
+    let bad = [
+        unknown,
+        with_secret,
+        basic,
+        "Bearer".into(),
+        "Bearer ".into(),
+        "Bearer ark_".into(),
+        agent.id.clone(),
+        "ü".into(),
+    ];
     for authorization in bad {
-        let reply = agent.client().send(Request::post("/execute").header("authorization", &authorization).json(&body)).await;
+        let reply =
+            agent.client().send(Request::post("/execute").header("authorization", &authorization).json(&body)).await;
         assert_eq!(reply.status, 401, "{authorization:?}: {reply:?}");
         assert!(reply.header("www-authenticate").to_lowercase().starts_with("bearer"), "RFC 9110, 15.5.2: {reply:?}");
     }
@@ -115,8 +133,16 @@ async fn only_the_exact_script_under_the_right_secret_is_run() {
     let last = if flipped.pop() == Some('0') { '1' } else { '0' };
     flipped.push(last);
     let bad = [
-        json!(flipped), json!(sign("another secret", script)), json!(sign(&agent.secret, "set_result('other')")), json!(""), json!("00"),
-        json!(&good[..62]), json!(format!("{good}00")), json!(format!(" {good}")), json!("zz".repeat(32)), json!("é".repeat(32)),
+        json!(flipped),
+        json!(sign("another secret", script)),
+        json!(sign(&agent.secret, "set_result('other')")),
+        json!(""),
+        json!("00"),
+        json!(&good[..62]),
+        json!(format!("{good}00")),
+        json!(format!(" {good}")),
+        json!("zz".repeat(32)),
+        json!("é".repeat(32)),
     ];
     for hash in bad {
         let reply = agent.post("", &json!({"script": script, "hash": hash})).await;
@@ -150,7 +176,8 @@ async fn an_unlocked_profile_runs_nothing_whatever_the_signature() {
 #[tokio::test]
 async fn a_value_that_was_cleared_is_a_409_that_names_it_after_the_signature_was_checked() {
     let server = shared().await;
-    let agent = ready_profile(server, &[("CLEARED_LATER", "a value for now"), ("STAYS_FILLED", "a value that stays")]).await;
+    let agent =
+        ready_profile(server, &[("CLEARED_LATER", "a value for now"), ("STAYS_FILLED", "a value that stays")]).await;
     let cleared = server.admin().await.put("/credentials/CLEARED_LATER", &json!({"value": null})).await.expect(200);
     assert_eq!(cleared["has_value"], false, "null takes the value away");
     agent.post("", &json!({"script": "pass", "hash": "00"})).await.problem(403);
@@ -170,7 +197,17 @@ async fn a_timeout_is_a_whole_number_of_seconds_from_1_to_3600() {
     for good in [1, 60, 3600] {
         agent.post("", &with(json!(good))).await.expect(202);
     }
-    for bad in [json!(0), json!(-1), json!(3601), json!(1.5), json!("60"), json!(true), json!([60]), json!(4_294_967_297_u64), json!(1e300)] {
+    for bad in [
+        json!(0),
+        json!(-1),
+        json!(3601),
+        json!(1.5),
+        json!("60"),
+        json!(true),
+        json!([60]),
+        json!(4_294_967_297_u64),
+        json!(1e300),
+    ] {
         agent.post("", &with(bad)).await.problem_naming(422, "timeout");
     }
 }

@@ -35,7 +35,10 @@ async fn a_profile_ends_at_the_moment_its_time_passes_and_what_it_runs_with_it()
 
     agent.execute("set_result(2)").await.problem(401);
     let shown = server.client().get(&path).await.expect(200);
-    assert_eq!((&shown["status"], &shown["locked"], &shown["revoked"]), (&json!("expired"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&shown["status"], &shown["locked"], &shown["revoked"]),
+        (&json!("expired"), &json!(true), &json!(false))
+    );
 }
 
 #[tokio::test]

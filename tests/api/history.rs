@@ -96,7 +96,9 @@ async fn status_and_profile_filter_alone_and_together() {
         // One at a time, too: a filter must hold across pages.
         assert_eq!(&ids(&admin.executions(&format!("{filter}&limit=1")).await), expected, "{filter}");
     }
-    for empty in [format!("profile_id={second}&status=completed"), "status=cancelled".into(), "status=awaiting_llm".into()] {
+    for empty in
+        [format!("profile_id={second}&status=completed"), "status=cancelled".into(), "status=awaiting_llm".into()]
+    {
         assert!(admin.executions(&empty).await.is_empty(), "{empty}");
     }
     let all: BTreeSet<String> = ids(&admin.executions("").await).into_iter().collect();
@@ -108,9 +110,18 @@ async fn status_and_profile_filter_alone_and_together() {
 async fn a_page_has_an_upper_bound_and_garbage_is_named() {
     let admin = shared().await.admin().await;
     for (query, word) in [
-        ("limit=0", "limit"), ("limit=-1", "limit"), ("limit=abc", "limit"), ("limit=", "limit"), ("limit=1.5", "limit"),
-        ("limit=99999999999999999999999", "limit"), ("status=done", "status"), ("status=", "status"), ("status=COMPLETED", "status"),
-        ("cursor=garbage", "cursor"), ("cursor=%00%FF", "cursor"), ("profile_id=garbage", "profile_id"),
+        ("limit=0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=abc", "limit"),
+        ("limit=", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=99999999999999999999999", "limit"),
+        ("status=done", "status"),
+        ("status=", "status"),
+        ("status=COMPLETED", "status"),
+        ("cursor=garbage", "cursor"),
+        ("cursor=%00%FF", "cursor"),
+        ("profile_id=garbage", "profile_id"),
     ] {
         admin.get(&format!("/executions?{query}")).await.problem_naming(422, word);
     }
@@ -130,7 +141,8 @@ async fn the_detail_is_the_agents_view_and_what_only_the_administrator_sees() {
     let server = shared().await;
     let admin = server.admin().await;
     let agent = ready_profile(server, &[("DETAIL_TOKEN", "detail-token-of-this-test")]).await;
-    let script = "print(settings['DETAIL_TOKEN'], settings['DETAIL_TOKEN'])\nset_result({'t': settings['DETAIL_TOKEN']})";
+    let script =
+        "print(settings['DETAIL_TOKEN'], settings['DETAIL_TOKEN'])\nset_result({'t': settings['DETAIL_TOKEN']})";
     let seen = agent.run(script).await;
     let detail = admin.execution(text(&seen, "execution_id")).await;
     for (member, value) in seen.as_object().unwrap() {

@@ -23,7 +23,9 @@ fn body_of(agent: &Agent, bytes: usize) -> Vec<u8> {
 
 fn head(agent: &Agent, framing: &str) -> Vec<u8> {
     let id = &agent.id;
-    let head = format!("POST /execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {id}\r\nContent-Type: application/json\r\n{framing}\r\n\r\n");
+    let head = format!(
+        "POST /execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {id}\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    );
     head.into_bytes()
 }
 
@@ -110,8 +112,12 @@ async fn every_call_with_a_body_has_the_limit() {
     let server = shared().await;
     let client = server.client();
     let padded = format!("{{\"credentials\": []{}}}", " ".repeat(BODY)).into_bytes();
-    for path in ["/credentials", "/profiles", "/profiles/ark_000000000000000000000000/credentials", "/api/admin/login"] {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", padded.len());
+    for path in ["/credentials", "/profiles", "/profiles/ark_000000000000000000000000/credentials", "/api/admin/login"]
+    {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            padded.len()
+        );
         let reply = exchange([head.as_bytes(), &padded].concat()).await;
         assert!([413, 404].contains(&reply.status), "{path}: {reply:?}");
         assert!(reply.status == 413 || path.contains("ark_"), "{path}: {reply:?}");
@@ -125,9 +131,17 @@ async fn a_result_of_eight_mebibytes_fits_and_one_byte_more_does_not() {
     let quotes = 2;
     let most = 8 * MIB - quotes;
     let done = agent.run(&format!("set_result('r' * {most})")).await;
-    assert_eq!((&done["status"], done["result"].as_str().map(str::len)), (&json!("completed"), Some(most)), "{}", done["error"]);
+    assert_eq!(
+        (&done["status"], done["result"].as_str().map(str::len)),
+        (&json!("completed"), Some(most)),
+        "{}",
+        done["error"]
+    );
     let done = agent.run(&format!("set_result('r' * {most} + 'r')")).await;
-    assert_eq!((&done["status"], &done["error_type"], &done["result"]), (&json!("error"), &json!("ResultTooLarge"), &json!(null)));
+    assert_eq!(
+        (&done["status"], &done["error_type"], &done["result"]),
+        (&json!("error"), &json!("ResultTooLarge"), &json!(null))
+    );
 }
 
 #[tokio::test]

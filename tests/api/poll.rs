@@ -7,8 +7,18 @@ use serde_json::json;
 use crate::support::{Launch, Request, keys, ready_profile, shared, shared_agent, text, time};
 
 const FINISHED: [&str; 12] = [
-    "completed_at", "created_at", "error", "execution_id", "execution_time_ms", "profile_id", "result", "started_at", "status", "stderr",
-    "stdout", "usage",
+    "completed_at",
+    "created_at",
+    "error",
+    "execution_id",
+    "execution_time_ms",
+    "profile_id",
+    "result",
+    "started_at",
+    "status",
+    "stderr",
+    "stdout",
+    "usage",
 ];
 
 #[tokio::test]
@@ -20,7 +30,8 @@ async fn a_completed_execution_has_all_its_members_and_never_changes_again() {
     for (member, value) in expected.as_object().unwrap() {
         assert_eq!(&done[member], value, "{member}");
     }
-    let (created, started, completed) = (time(&done, "created_at"), time(&done, "started_at"), time(&done, "completed_at"));
+    let (created, started, completed) =
+        (time(&done, "created_at"), time(&done, "started_at"), time(&done, "completed_at"));
     assert!(created <= started && started <= completed, "{done}");
     let ran = done["execution_time_ms"].as_u64().unwrap();
     let between = u64::try_from(completed.duration_since(started).as_millis()).unwrap();
@@ -36,7 +47,10 @@ async fn a_completed_execution_has_all_its_members_and_never_changes_again() {
 #[tokio::test]
 async fn a_failed_execution_carries_its_error_and_kind() {
     let done = shared_agent().await.run("1/0").await;
-    assert_eq!((&done["status"], &done["result"], &done["stdout"], &done["stderr"]), (&json!("error"), &json!(null), &json!(""), &json!("")));
+    assert_eq!(
+        (&done["status"], &done["result"], &done["stdout"], &done["stderr"]),
+        (&json!("error"), &json!(null), &json!(""), &json!(""))
+    );
     for member in ["error", "error_type", "traceback"] {
         assert!(done[member].is_string(), "{member}: {done}");
     }
@@ -70,10 +84,9 @@ async fn a_long_poll_answers_when_the_status_changes_or_the_wait_is_over() {
     let waited = start.elapsed();
     assert!(waited.as_millis() >= 950 && waited.as_secs() < 10, "a wait of 1 s took {waited:?}");
 
-    let (polls, _) = tokio::join!(
-        async { (agent.poll(&id, 60).await, agent.poll(&id, 60).await) },
-        async { server.admin().await.profile_action(&holder.id, "revoke").await.expect(200) },
-    );
+    let (polls, _) = tokio::join!(async { (agent.poll(&id, 60).await, agent.poll(&id, 60).await) }, async {
+        server.admin().await.profile_action(&holder.id, "revoke").await.expect(200)
+    },);
     assert_eq!((text(&polls.0, "status"), text(&polls.1, "status")), ("running", "completed"));
     assert!(start.elapsed().as_secs() < 30, "the long polls slept through the changes");
 }
@@ -83,10 +96,12 @@ async fn many_may_wait_for_the_same_execution() {
     let server = shared().await;
     let agent = ready_profile(server, &[]).await;
     let id = agent.submit("import time\ntime.sleep(0.5)\nset_result('for all')").await;
-    let waiting: Vec<_> = (0..50).map(|_| {
-        let (agent, id) = (agent.clone(), id.clone());
-        tokio::spawn(async move { agent.finish(&id).await })
-    }).collect();
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let (agent, id) = (agent.clone(), id.clone());
+            tokio::spawn(async move { agent.finish(&id).await })
+        })
+        .collect();
     for waiter in waiting {
         assert_eq!(waiter.await.unwrap()["result"], "for all");
     }
@@ -109,8 +124,22 @@ async fn the_id_is_the_capability_and_nothing_else_is_asked_for() {
 async fn ids_that_are_no_executions_are_404() {
     let client = shared().await.client();
     let odd = [
-        "exec_000000000000000000000000000000000000", "exec_", "exec_0", "x", "ark_000000000000000000000000", "EXEC_0", "%00", "exec_%00", "%FF",
-        "exec_%F0%9F%94%91", "..%2F..%2Fetc%2Fpasswd", "%2e%2e%2fcredentials", "exec_0%0d%0aX-Injected:%20yes", "🔑", "null", "-1",
+        "exec_000000000000000000000000000000000000",
+        "exec_",
+        "exec_0",
+        "x",
+        "ark_000000000000000000000000",
+        "EXEC_0",
+        "%00",
+        "exec_%00",
+        "%FF",
+        "exec_%F0%9F%94%91",
+        "..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e%2fcredentials",
+        "exec_0%0d%0aX-Injected:%20yes",
+        "🔑",
+        "null",
+        "-1",
     ];
     for id in odd {
         let reply = client.get(&format!("/executions/{id}")).await;

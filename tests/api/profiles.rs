@@ -5,7 +5,16 @@ use serde_json::{Value, json};
 use crate::support::{Agent, Request, keys, names, ready_profile, shared, text, time};
 
 const MEMBERS: [&str; 11] = [
-    "allowed_hosts", "created_at", "credentials", "description", "expires_at", "id", "last_used_at", "locked", "revoked", "status",
+    "allowed_hosts",
+    "created_at",
+    "credentials",
+    "description",
+    "expires_at",
+    "id",
+    "last_used_at",
+    "locked",
+    "revoked",
+    "status",
     "updated_at",
 ];
 
@@ -37,8 +46,19 @@ async fn profile_ids_that_are_not_ids_are_404_everywhere() {
     let server = shared().await;
     let (client, admin) = (server.client(), server.admin().await);
     let odd = [
-        UNKNOWN, "ark_", "ark_0", "ark_00000000000000000000000g0", "ARK_000000000000000000000000", "ark_00000000000000000000000A",
-        "exec_000000000000000000000000000000000000", "ark_%00", "%FF%FE", "%zz", "ark_00000000000000000000000%2F", "🔑", "null",
+        UNKNOWN,
+        "ark_",
+        "ark_0",
+        "ark_00000000000000000000000g0",
+        "ARK_000000000000000000000000",
+        "ark_00000000000000000000000A",
+        "exec_000000000000000000000000000000000000",
+        "ark_%00",
+        "%FF%FE",
+        "%zz",
+        "ark_00000000000000000000000%2F",
+        "🔑",
+        "null",
     ];
     for id in odd {
         let body = json!({"credentials": ["ANY"]});
@@ -47,7 +67,7 @@ async fn profile_ids_that_are_not_ids_are_404_everywhere() {
         client.post(&credentials, &body).await.problem_of(&[400, 404]);
         client.send(Request::delete(&credentials).json(&body)).await.problem_of(&[400, 404]);
         for action in ["lock", "revoke", "regenerate-key"] {
-            admin.profile_action(&format!("{id}"), action).await.problem_of(&[400, 404]);
+            admin.profile_action(id, action).await.problem_of(&[400, 404]);
         }
         admin.get(&format!("/profiles/{id}")).await.problem_of(&[400, 404]);
         admin.put(&format!("/profiles/{id}"), &json!({"description": "x"})).await.problem_of(&[400, 404]);
@@ -76,7 +96,8 @@ async fn credentials_are_attached_and_taken_off_as_often_as_one_likes() {
     let profile = client.post("/profiles", &json!({})).await.expect(201);
     let path = format!("/profiles/{}/credentials", text(&profile, "id"));
     let both = json!({"credentials": ["ATTACH_B", "ATTACH_A", "ATTACH_A"]});
-    let take_off = async |list: Value| client.send(Request::delete(&path).json(&json!({"credentials": list}))).await.expect(200);
+    let take_off =
+        async |list: Value| client.send(Request::delete(&path).json(&json!({"credentials": list}))).await.expect(200);
 
     let attached = client.post(&path, &both).await.expect(200);
     let shown = json!([{"name": "ATTACH_A", "description": attached["credentials"][0]["description"], "value_exists": true},
@@ -155,14 +176,18 @@ async fn of_many_locks_at_once_one_wins() {
     let server = shared().await;
     let admin = server.admin().await;
     let id = admin.open_profile(&[]).await;
-    let attempts: Vec<_> = (0..8).map(|_| {
-        let (admin, id) = (admin.clone(), id.clone());
-        tokio::spawn(async move { admin.profile_action(&id, "lock").await })
-    }).collect();
+    let attempts: Vec<_> = (0..8)
+        .map(|_| {
+            let (admin, id) = (admin.clone(), id.clone());
+            tokio::spawn(async move { admin.profile_action(&id, "lock").await })
+        })
+        .collect();
     let mut won = Vec::new();
     for attempt in attempts {
         let reply = attempt.await.unwrap();
-        if reply.status == 409 { continue }
+        if reply.status == 409 {
+            continue;
+        }
         won.push(text(&reply.expect(200), "key").to_owned());
     }
     let [key] = won.as_slice() else { panic!("{} locks succeeded", won.len()) };
@@ -253,7 +278,8 @@ async fn the_administrator_changes_one_member_and_the_others_stay() {
     for (member, value) in steps {
         let changed = admin.put(&path, &json!({member: value})).await.expect(200);
         expected[member] = value;
-        for member in ["description", "expires_at", "allowed_hosts", "limits", "on_leak", "id", "status", "created_at"] {
+        for member in ["description", "expires_at", "allowed_hosts", "limits", "on_leak", "id", "status", "created_at"]
+        {
             assert_eq!(changed[member], expected[member], "{member}");
         }
     }
@@ -264,7 +290,8 @@ async fn the_administrator_changes_one_member_and_the_others_stay() {
 async fn a_times_offset_is_understood_and_written_in_utc() {
     let admin = shared().await.admin().await;
     let id = admin.open_profile(&[]).await;
-    let changed = admin.put(&format!("/profiles/{id}"), &json!({"expires_at": "2099-01-01T02:00:00+02:00"})).await.expect(200);
+    let changed =
+        admin.put(&format!("/profiles/{id}"), &json!({"expires_at": "2099-01-01T02:00:00+02:00"})).await.expect(200);
     assert_eq!(changed["expires_at"], "2099-01-01T00:00:00.000Z");
 }
 
@@ -273,7 +300,9 @@ async fn wrong_shapes_are_422_and_name_the_member() {
     let server = shared().await;
     let (client, admin) = (server.client(), server.admin().await);
     let id = admin.open_profile(&[]).await;
-    for (body, word) in [(json!({"description": 7}), "description"), (json!({"locked": true}), "locked"), (json!({"id": id}), "id")] {
+    for (body, word) in
+        [(json!({"description": 7}), "description"), (json!({"locked": true}), "locked"), (json!({"id": id}), "id")]
+    {
         client.post("/profiles", &body).await.problem_naming(422, word);
         admin.post("/profiles", &body).await.problem_naming(422, word);
     }

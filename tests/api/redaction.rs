@@ -56,7 +56,8 @@ async fn a_value_is_scrubbed_from_error_kind_and_traceback() {
 
 #[tokio::test]
 async fn of_two_values_one_inside_the_other_nothing_is_left() {
-    let values = [("RED_SHORT", "prefix-secret"), ("RED_LONG", "prefix-secret-and-a-tail"), ("RED_INNER", "secret-and-a")];
+    let values =
+        [("RED_SHORT", "prefix-secret"), ("RED_LONG", "prefix-secret-and-a-tail"), ("RED_INNER", "secret-and-a")];
     let agent = ready_profile(shared().await, &values).await;
     let script = "for name in sorted(settings.keys()):\n    print('<' + settings[name] + '>')\nset_result([settings[n] for n in sorted(settings.keys())])";
     let done = agent.run(script).await;
@@ -66,8 +67,11 @@ async fn of_two_values_one_inside_the_other_nothing_is_left() {
 
 #[tokio::test]
 async fn of_two_values_that_overlap_nothing_is_left() {
-    let agent = ready_profile(shared().await, &[("RED_LEFT", "alpha-beta-gamma"), ("RED_RIGHT", "gamma-delta-omega")]).await;
-    let done = agent.run("print('<alpha-beta-' + settings['RED_RIGHT'] + '>')\nset_result(settings['RED_LEFT'] + '-delta-omega')").await;
+    let agent =
+        ready_profile(shared().await, &[("RED_LEFT", "alpha-beta-gamma"), ("RED_RIGHT", "gamma-delta-omega")]).await;
+    let done = agent
+        .run("print('<alpha-beta-' + settings['RED_RIGHT'] + '>')\nset_result(settings['RED_LEFT'] + '-delta-omega')")
+        .await;
     assert_eq!(done["status"], "completed", "{done}");
     free_of(&done, &["alpha-beta", "delta-omega", "gamma"]);
     assert!(text(&done, "stdout").starts_with('<') && text(&done, "stdout").ends_with(">\n"));
@@ -94,7 +98,8 @@ async fn a_value_that_arrives_in_pieces_is_still_the_value() {
 async fn where_a_flood_is_cut_no_piece_of_a_value_is_left() {
     let agent = ready_profile(shared().await, &[("RED_FLOOD", "Qz7-flooded-secret-9Yk")]).await;
     // Values back to back, and values at every offset: wherever head and tail are cut, they cut one.
-    for script in ["print(settings['RED_FLOOD'] * 100_000)", "print('.'.join([settings['RED_FLOOD']] * 100_000) + '!')"] {
+    for script in ["print(settings['RED_FLOOD'] * 100_000)", "print('.'.join([settings['RED_FLOOD']] * 100_000) + '!')"]
+    {
         let done = agent.run(script).await;
         assert_eq!(done["status"], "completed", "{}", done["error"]);
         let out = text(&done, "stdout");
@@ -107,7 +112,11 @@ async fn where_a_flood_is_cut_no_piece_of_a_value_is_left() {
 
 #[tokio::test]
 async fn values_of_many_lines_and_other_alphabets_are_scrubbed() {
-    let values = [("RED_LINES", "-----BEGIN-----\nfirst-line-0123\nsecond-line-4567\n-----END-----"), ("RED_UNICODE", "пароль-密码-pässwörd-🔑"), ("RED_QUOTES", "qu\"ote\\back'slash\tand-tab")];
+    let values = [
+        ("RED_LINES", "-----BEGIN-----\nfirst-line-0123\nsecond-line-4567\n-----END-----"),
+        ("RED_UNICODE", "пароль-密码-pässwörd-🔑"),
+        ("RED_QUOTES", "qu\"ote\\back'slash\tand-tab"),
+    ];
     let agent = ready_profile(shared().await, &values).await;
     let script = "import sys\nfor name in settings.keys():\n    print('<', settings[name], '>')\n    print(settings[name], file=sys.stderr)\nset_result({settings[n]: settings[n] for n in settings.keys()})";
     let done = agent.run(script).await;
@@ -120,10 +129,14 @@ async fn values_of_many_lines_and_other_alphabets_are_scrubbed() {
 async fn plain_configuration_is_not_scrubbed() {
     let server = shared().await;
     let admin = server.admin().await;
-    admin.post("/credentials", &json!({"name": "RED_HOST", "value": "db.internal.example", "secret": false})).await.expect(201);
+    admin
+        .post("/credentials", &json!({"name": "RED_HOST", "value": "db.internal.example", "secret": false}))
+        .await
+        .expect(201);
     admin.create_credential("RED_BESIDE_HOST", "a-real-secret-beside").await;
     let agent = admin.locked_profile(&["RED_HOST", "RED_BESIDE_HOST"]).await;
-    let done = agent.run("print(settings['RED_HOST'], settings['RED_BESIDE_HOST'])\nset_result(settings['RED_HOST'])").await;
+    let done =
+        agent.run("print(settings['RED_HOST'], settings['RED_BESIDE_HOST'])\nset_result(settings['RED_HOST'])").await;
     assert!(text(&done, "stdout").starts_with("db.internal.example "), "{done}");
     assert_eq!(done["result"], "db.internal.example");
     free_of(&done, &["a-real-secret-beside"]);

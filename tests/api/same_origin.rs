@@ -22,7 +22,8 @@ async fn login_sets_a_cookie_that_scripts_cannot_read_and_other_sites_cannot_sen
     let (_, set) = cookie(shared().await).await;
     let attributes: Vec<String> = set.split(';').skip(1).map(|part| part.trim().to_lowercase()).collect();
     assert!(attributes.iter().any(|attribute| attribute == "httponly"), "{set}");
-    let same_site = attributes.iter().any(|attribute| ["samesite=strict", "samesite=lax"].contains(&attribute.as_str()));
+    let same_site =
+        attributes.iter().any(|attribute| ["samesite=strict", "samesite=lax"].contains(&attribute.as_str()));
     assert!(same_site, "{set}");
 }
 

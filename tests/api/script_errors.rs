@@ -19,7 +19,10 @@ async fn an_uncaught_exception_names_its_kind_words_and_line() {
     assert_eq!(done["error"], "NameError: name 'foo' is not defined (line 3)");
     own_lines_only(&done);
     let traceback = text(&done, "traceback");
-    assert!(traceback.starts_with("Traceback (most recent call last):") && traceback.contains("line 3, in <module>"), "{traceback}");
+    assert!(
+        traceback.starts_with("Traceback (most recent call last):") && traceback.contains("line 3, in <module>"),
+        "{traceback}"
+    );
     assert!(traceback.contains("foo(a)"), "the source line is missing: {traceback}");
 }
 
@@ -37,14 +40,18 @@ async fn the_line_is_the_innermost_one_of_the_script() {
 #[tokio::test]
 async fn an_exception_inside_a_library_points_at_the_scripts_line() {
     let done = shared_agent().await.failure("import json\nx = 1\njson.loads('{')", "JSONDecodeError").await;
-    assert!(text(&done, "error").starts_with("JSONDecodeError: ") && text(&done, "error").ends_with("(line 3)"), "{done}");
+    assert!(
+        text(&done, "error").starts_with("JSONDecodeError: ") && text(&done, "error").ends_with("(line 3)"),
+        "{done}"
+    );
     assert!(text(&done, "traceback").contains("File \"<script>\", line 3"), "{done}");
 }
 
 #[tokio::test]
 async fn exceptions_of_the_scripts_own_and_without_words_are_named_too() {
     let agent = shared_agent().await;
-    let done = agent.failure("class NoSuchReport(Exception):\n    pass\nraise NoSuchReport('march')", "NoSuchReport").await;
+    let done =
+        agent.failure("class NoSuchReport(Exception):\n    pass\nraise NoSuchReport('march')", "NoSuchReport").await;
     assert_eq!(done["error"], "NoSuchReport: march (line 3)");
     let done = agent.failure("raise ValueError", "ValueError").await;
     assert!(text(&done, "error").starts_with("ValueError") && text(&done, "error").ends_with("(line 1)"), "{done}");
@@ -54,7 +61,8 @@ async fn exceptions_of_the_scripts_own_and_without_words_are_named_too() {
 
 #[tokio::test]
 async fn a_chain_shows_the_cause() {
-    let script = "try:\n    1/0\nexcept ZeroDivisionError as cause:\n    raise RuntimeError('while dividing') from cause";
+    let script =
+        "try:\n    1/0\nexcept ZeroDivisionError as cause:\n    raise RuntimeError('while dividing') from cause";
     let done = shared_agent().await.failure(script, "RuntimeError").await;
     assert_eq!(done["error"], "RuntimeError: while dividing (line 4)");
     own_lines_only(&done);
@@ -69,7 +77,8 @@ async fn a_syntax_error_shows_line_and_caret() {
     assert!(error.starts_with("SyntaxError: ") && error.ends_with("(line 2)"), "{error}");
     own_lines_only(&done);
     let lines: Vec<&str> = text(&done, "traceback").lines().collect();
-    let source = lines.iter().position(|line| line.trim() == "b = = 2").unwrap_or_else(|| panic!("no source line: {lines:?}"));
+    let source =
+        lines.iter().position(|line| line.trim() == "b = = 2").unwrap_or_else(|| panic!("no source line: {lines:?}"));
     let caret = lines.get(source + 1).and_then(|line| line.find('^')).unwrap_or_else(|| panic!("no caret: {lines:?}"));
     assert_eq!(caret - lines[source].find('b').unwrap(), 4, "the caret is under the second equals sign: {lines:?}");
     assert!(done["usage"].is_object() && text(&done, "stdout").is_empty());
@@ -84,14 +93,23 @@ async fn leaving_with_zero_or_nothing_completes() {
     let agent = shared_agent().await;
     for exit in ["sys.exit()", "sys.exit(0)", "sys.exit(None)", "raise SystemExit", "exit()"] {
         let done = agent.run(&format!("import sys\nset_result('kept')\nprint('said')\n{exit}\nprint('never')")).await;
-        assert_eq!((&done["status"], &done["result"], &done["stdout"], &done["error"]), (&json!("completed"), &json!("kept"), &json!("said\n"), &json!(null)), "{exit}");
+        assert_eq!(
+            (&done["status"], &done["result"], &done["stdout"], &done["error"]),
+            (&json!("completed"), &json!("kept"), &json!("said\n"), &json!(null)),
+            "{exit}"
+        );
     }
 }
 
 #[tokio::test]
 async fn leaving_with_words_or_another_code_is_an_error() {
     let agent = shared_agent().await;
-    for (exit, word) in [("sys.exit('no such table')", "no such table"), ("sys.exit(3)", "3"), ("raise SystemExit(-1)", "-1"), ("sys.exit(True)", "1")] {
+    for (exit, word) in [
+        ("sys.exit('no such table')", "no such table"),
+        ("sys.exit(3)", "3"),
+        ("raise SystemExit(-1)", "-1"),
+        ("sys.exit(True)", "1"),
+    ] {
         let done = agent.failure(&format!("import sys\nprint('said')\n{exit}"), "SystemExit").await;
         let error = text(&done, "error");
         assert!(error.contains(if word == "1" { "SystemExit" } else { word }), "{exit}: {error}");
@@ -101,7 +119,10 @@ async fn leaving_with_words_or_another_code_is_an_error() {
 
 #[tokio::test]
 async fn what_was_printed_before_a_failure_is_kept() {
-    let done = shared_agent().await.run("import sys\nprint('out')\nprint('err', file=sys.stderr)\nset_result('half')\n1/0").await;
+    let done = shared_agent()
+        .await
+        .run("import sys\nprint('out')\nprint('err', file=sys.stderr)\nset_result('half')\n1/0")
+        .await;
     assert_eq!((text(&done, "stdout"), &done["status"]), ("out\n", &json!("error")), "{done}");
     assert!(text(&done, "stderr").starts_with("err\n"), "{done}");
 }
@@ -140,7 +161,8 @@ async fn every_way_to_raise_an_interrupt_is_an_ordinary_failure() {
 async fn a_process_that_ends_without_a_word_says_so_and_harms_nobody() {
     let agent = shared_agent().await;
     for end in ["os._exit(0)", "os._exit(7)", "os.abort()", "os.kill(os.getpid(), 9)", "ctypes.string_at(0)"] {
-        let done = agent.failure(&format!("import os, ctypes\nprint('so far', flush=True)\n{end}"), "ProcessDied").await;
+        let done =
+            agent.failure(&format!("import os, ctypes\nprint('so far', flush=True)\n{end}"), "ProcessDied").await;
         assert_eq!(done["stdout"], "so far\n", "{end}: {done}");
     }
     assert_eq!(agent.result("set_result('alive')").await, "alive");

@@ -6,7 +6,10 @@ use crate::support::{shared_agent, text};
 
 #[tokio::test]
 async fn both_streams_are_kept_apart_and_whole() {
-    let done = shared_agent().await.run("import sys\nfor n in range(1000):\n    print('out', n)\n    print('err', n, file=sys.stderr)").await;
+    let done = shared_agent()
+        .await
+        .run("import sys\nfor n in range(1000):\n    print('out', n)\n    print('err', n, file=sys.stderr)")
+        .await;
     let expected = |word: &str| (0..1000).map(|n| format!("{word} {n}\n")).collect::<String>();
     assert_eq!((text(&done, "stdout"), text(&done, "stderr")), (expected("out").as_str(), expected("err").as_str()));
 }
@@ -28,12 +31,19 @@ async fn what_c_code_prints_is_captured() {
 async fn what_subprocesses_print_is_captured() {
     let script = "import subprocess, sys\ncode = 'import sys; print(\"child out\"); print(\"child err\", file=sys.stderr)'\nsubprocess.run([sys.executable, '-c', code], check=True)\ndone = subprocess.run([sys.executable, '-c', 'print(6 * 7)'], capture_output=True, text=True)\nset_result(done.stdout)";
     let done = shared_agent().await.run(script).await;
-    assert_eq!((text(&done, "stdout"), text(&done, "stderr"), &done["result"]), ("child out\n", "child err\n", &json!("42\n")), "{done}");
+    assert_eq!(
+        (text(&done, "stdout"), text(&done, "stderr"), &done["result"]),
+        ("child out\n", "child err\n", &json!("42\n")),
+        "{done}"
+    );
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_utf8_are_replaced_and_the_rest_stays() {
-    let done = shared_agent().await.run("import os\nos.write(1, b'good \\xff\\xfe\\x80 \\xc3\\xa9 end\\n')\nos.write(2, b'\\xf0\\x9f')").await;
+    let done = shared_agent()
+        .await
+        .run("import os\nos.write(1, b'good \\xff\\xfe\\x80 \\xc3\\xa9 end\\n')\nos.write(2, b'\\xf0\\x9f')")
+        .await;
     let out = text(&done, "stdout");
     assert!(out.starts_with("good \u{fffd}") && out.ends_with(" é end\n"), "{out:?}");
     assert!(text(&done, "stderr").chars().all(|c| c == '\u{fffd}') && !text(&done, "stderr").is_empty(), "{done}");
@@ -71,7 +81,10 @@ fn marker(kept: &str, total: usize) -> String {
 #[tokio::test]
 async fn of_a_flood_the_head_and_the_tail_are_kept_around_a_marker_with_the_dropped_byte_count() {
     let total = 3_000_000;
-    let script = format!("import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('H' + 'x' * {} + 'T')", total - 2);
+    let script = format!(
+        "import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('H' + 'x' * {} + 'T')",
+        total - 2
+    );
     let done = shared_agent().await.run(&script).await;
     assert_eq!(done["status"], "completed", "{}", done["error"]);
     for stream in ["stdout", "stderr"] {
@@ -96,15 +109,24 @@ async fn a_mebibyte_of_output_is_kept_whole_and_a_byte_more_is_cut() {
 async fn input_is_an_end_of_file() {
     let done = shared_agent().await.failure("print('asking')\nname = input('your name? ')", "EOFError").await;
     assert!(text(&done, "error").starts_with("EOFError") && text(&done, "error").ends_with("(line 2)"), "{done}");
-    assert_eq!(shared_agent().await.result("import sys\nset_result([sys.stdin.read(), sys.stdout.isatty()])").await, json!(["", false]));
+    assert_eq!(
+        shared_agent().await.result("import sys\nset_result([sys.stdin.read(), sys.stdout.isatty()])").await,
+        json!(["", false])
+    );
 }
 
 #[tokio::test]
 async fn a_closed_stdout_keeps_what_was_printed_and_the_result() {
     let agent = shared_agent().await;
-    for close in ["sys.stdout.close()", "sys.stdout.flush(); os.close(1)", "sys.stdout.flush(); os.close(1); os.close(2)"] {
+    for close in
+        ["sys.stdout.close()", "sys.stdout.flush(); os.close(1)", "sys.stdout.flush(); os.close(1); os.close(2)"]
+    {
         let done = agent.run(&format!("import os, sys\nprint('before')\n{close}\nset_result('still works')")).await;
-        assert_eq!((&done["status"], &done["result"], &done["stdout"]), (&json!("completed"), &json!("still works"), &json!("before\n")), "{close}: {done}");
+        assert_eq!(
+            (&done["status"], &done["result"], &done["stdout"]),
+            (&json!("completed"), &json!("still works"), &json!("before\n")),
+            "{close}: {done}"
+        );
     }
     let done = agent.failure("import sys\nsys.stdout.close()\nprint('after')", "ValueError").await;
     assert!(text(&done, "error").ends_with("(line 3)"), "{done}");

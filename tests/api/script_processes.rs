@@ -20,7 +20,8 @@ async fn asyncio_works() {
 
 #[tokio::test]
 async fn a_result_may_be_set_in_a_thread() {
-    let script = "import threading\nt = threading.Thread(target=set_result, args=('from a thread',))\nt.start()\nt.join()";
+    let script =
+        "import threading\nt = threading.Thread(target=set_result, args=('from a thread',))\nt.start()\nt.join()";
     assert_eq!(shared_agent().await.result(script).await, "from a thread");
 }
 
@@ -38,7 +39,11 @@ async fn leftovers_do_not_hold_the_result_and_are_ended() {
     for case in cases {
         let start = Instant::now();
         let done = agent.run(&format!("{case}\nprint('done')\nset_result('not held')")).await;
-        assert_eq!((&done["status"], &done["result"], &done["stdout"]), (&json!("completed"), &json!("not held"), &json!("done\n")), "{case}");
+        assert_eq!(
+            (&done["status"], &done["result"], &done["stdout"]),
+            (&json!("completed"), &json!("not held"), &json!("done\n")),
+            "{case}"
+        );
         assert!(start.elapsed() < PATIENCE / 3, "{case}: held for {:?}", start.elapsed());
     }
 }
@@ -48,13 +53,20 @@ async fn no_process_of_a_script_outlives_its_final_state() {
     let agent = shared_agent().await;
     let script = "import os, time, signal\nfor n in range(3):\n    if os.fork() == 0:\n        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n        os.setsid()\n        if os.fork():\n            os._exit(0)\n        time.sleep(600)\n        os._exit(0)\nset_result(os.getuid())";
     let mark = "airlock-leftover-mark";
-    let child = format!("import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'], start_new_session=True)");
+    let child = format!(
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'], start_new_session=True)"
+    );
     let done = agent.run(&format!("{child}\n{script}")).await;
     assert_eq!(done["status"], "completed", "{done}");
-    let left: Vec<i32> = shared().await.descendants().into_iter().filter(|pid| {
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains(mark) && process::alive(*pid)
-    }).collect();
+    let left: Vec<i32> = shared()
+        .await
+        .descendants()
+        .into_iter()
+        .filter(|pid| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(mark) && process::alive(*pid)
+        })
+        .collect();
     assert!(left.is_empty(), "still there: {left:?}");
 }
 
@@ -70,7 +82,11 @@ async fn time_ends_even_a_script_that_ignores_signals_and_what_it_printed_is_kep
     for case in cases {
         let start = Instant::now();
         let done = agent.run_for(case, 1).await;
-        assert_eq!((&done["status"], &done["error_type"]), (&json!("timeout"), &json!("ScriptTimeout")), "{case}: {done}");
+        assert_eq!(
+            (&done["status"], &done["error_type"]),
+            (&json!("timeout"), &json!("ScriptTimeout")),
+            "{case}: {done}"
+        );
         assert_eq!(done["stdout"], "so far\n", "{case}: {done}");
         assert!(text(&done, "error").contains('1') && done["result"].is_null(), "{done}");
         let ran = done["execution_time_ms"].as_u64().unwrap();
@@ -92,7 +108,9 @@ async fn the_cpu_time_and_memory_that_were_used_are_reported() {
     let busy = agent.run("import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass").await;
     let large = agent.run("keep = bytearray(b'x') * (150 * 1024 * 1024)").await;
     let child = agent.run("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.4: pass'])").await;
-    let used = |done: &serde_json::Value, what: &str| done["usage"][what].as_u64().unwrap_or_else(|| panic!("no {what}: {done}"));
+    let used = |done: &serde_json::Value, what: &str| {
+        done["usage"][what].as_u64().unwrap_or_else(|| panic!("no {what}: {done}"))
+    };
     assert!(used(&idle, "cpu_ms") < 300, "{idle}");
     assert!((350..5000).contains(&used(&busy, "cpu_ms")), "{busy}");
     assert!(used(&child, "cpu_ms") >= 350, "{child}");

@@ -8,7 +8,10 @@ use crate::support::{shared_agent, text};
 async fn what_json_can_say_comes_back_as_it_was() {
     let script = "set_result({'none': None, 'yes': True, 'no': False, 'int': -7, 'big': 2**80, 'float': 0.1, 'text': 'é \\u0000 👩‍👩‍👧 \"\\\\', 'list': [1, [2, []]], 'tuple': (1, 2), 'empty': {}, '': 'empty name'})";
     let result = shared_agent().await.result(script).await;
-    assert_eq!(result.to_string(), r#"{"none":null,"yes":true,"no":false,"int":-7,"big":1208925819614629174706176,"float":0.1,"text":"é \u0000 👩‍👩‍👧 \"\\","list":[1,[2,[]]],"tuple":[1,2],"empty":{},"":"empty name"}"#);
+    assert_eq!(
+        result.to_string(),
+        r#"{"none":null,"yes":true,"no":false,"int":-7,"big":1208925819614629174706176,"float":0.1,"text":"é \u0000 👩‍👩‍👧 \"\\","list":[1,[2,[]]],"tuple":[1,2],"empty":{},"":"empty name"}"#
+    );
 }
 
 #[tokio::test]
@@ -44,7 +47,10 @@ async fn what_json_cannot_say_is_a_type_error_that_names_the_path() {
         let done = agent.run(&script).await;
         let error = done["error"].as_str().unwrap_or_default();
         assert_eq!(done["error_type"], "TypeError", "{value}: {done}");
-        assert!(error.starts_with("TypeError: ") && error.contains(path) && error.ends_with("(line 3)"), "{value}: {error}");
+        assert!(
+            error.starts_with("TypeError: ") && error.contains(path) && error.ends_with("(line 3)"),
+            "{value}: {error}"
+        );
         assert_eq!(done["result"], json!(null));
     }
     let done = agent.failure("set_result(b'whole')", "TypeError").await;
@@ -55,7 +61,10 @@ async fn what_json_cannot_say_is_a_type_error_that_names_the_path() {
 async fn a_cycle_is_a_type_error_and_sharing_is_none() {
     let agent = shared_agent().await;
     let done = agent.failure("loop = {'inner': []}\nloop['inner'].append(loop)\nset_result(loop)", "TypeError").await;
-    assert!(text(&done, "error").contains(r#"result["inner"][0]"#) && text(&done, "error").ends_with("(line 3)"), "{done}");
+    assert!(
+        text(&done, "error").contains(r#"result["inner"][0]"#) && text(&done, "error").ends_with("(line 3)"),
+        "{done}"
+    );
     assert_eq!(agent.result("one = [1]\nset_result([one, one])").await, json!([[1], [1]]));
 }
 
@@ -75,7 +84,8 @@ async fn a_refused_result_can_be_caught_and_the_earlier_one_stays() {
 
 #[tokio::test]
 async fn depth_without_end_is_an_error_and_not_a_crash() {
-    let done = shared_agent().await.run("deep = []\nfor _ in range(100_000):\n    deep = [deep]\nset_result(deep)").await;
+    let done =
+        shared_agent().await.run("deep = []\nfor _ in range(100_000):\n    deep = [deep]\nset_result(deep)").await;
     assert_eq!(done["status"], "error", "{done}");
     assert!(text(&done, "error").contains("(line 4)"), "{done}");
 }

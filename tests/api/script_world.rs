@@ -50,7 +50,9 @@ async fn a_script_is_the_main_module() {
 #[tokio::test]
 async fn the_standard_library_is_there() {
     let modules = "json, asyncio, ssl, sqlite3, decimal, datetime, zoneinfo, csv, hashlib, urllib.request, http.client, email, xml.etree.ElementTree, ctypes, subprocess, multiprocessing, uuid, statistics, zlib, lzma, bz2, encodings.idna";
-    let script = format!("import {modules}\ndb = sqlite3.connect(':memory:')\nset_result([db.execute('select 40 + 2').fetchone()[0], str(decimal.Decimal('0.1') + 2)])");
+    let script = format!(
+        "import {modules}\ndb = sqlite3.connect(':memory:')\nset_result([db.execute('select 40 + 2').fetchone()[0], str(decimal.Decimal('0.1') + 2)])"
+    );
     assert_eq!(shared_agent().await.result(&script).await, json!([42, "2.1"]));
 }
 
@@ -88,7 +90,10 @@ async fn a_script_has_a_folder_of_its_own_that_goes_with_it() {
     let write = "import os, tempfile\nopen('mine.txt', 'w').write('x' * 1000)\nwith tempfile.NamedTemporaryFile('w', delete=False) as f:\n    f.write('y')\nset_result([os.getcwd(), f.name, sorted(os.listdir('.'))])";
     let made = agent.result(write).await;
     assert!(made[2].as_array().unwrap().contains(&json!("mine.txt")), "{made}");
-    let look = format!("import os\nset_result([os.path.exists('mine.txt'), os.path.exists({} + '/mine.txt'), os.path.exists({})])", made[0], made[1]);
+    let look = format!(
+        "import os\nset_result([os.path.exists('mine.txt'), os.path.exists({} + '/mine.txt'), os.path.exists({})])",
+        made[0], made[1]
+    );
     assert_eq!(agent.result(&look).await, json!([false, false, false]));
     assert!(!std::path::Path::new(made[0].as_str().unwrap()).join("mine.txt").exists());
 }

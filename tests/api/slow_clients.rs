@@ -9,7 +9,9 @@ const STALL: Duration = Duration::from_secs(75);
 
 fn head(agent: &Agent, length: usize) -> String {
     let id = &agent.id;
-    format!("POST /execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {id}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+    format!(
+        "POST /execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {id}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
 }
 
 /// One test for all that wait for the same clock.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::{self, Admin, Agent, Launch, Server, ready_profile, text, time};
 use jiff::Timestamp;
 use serde_json::Value;
-use crate::support::{self, Admin, Agent, Launch, Server, ready_profile, text, time};
 
 const AGENTS: usize = 4;
 const POSTS_EACH: u64 = 6;
@@ -57,7 +57,9 @@ async fn load(agent: Agent, name: String, mut random: Random, ledger: Ledger) {
             2 => 100 + random.below(200),
             _ => 800,
         };
-        let script = format!("import time\nstart = time.time()\ntime.sleep({nap} / 1000)\nset_result({{'token': '{token}', 'at': start}})");
+        let script = format!(
+            "import time\nstart = time.time()\ntime.sleep({nap} / 1000)\nset_result({{'token': '{token}', 'at': start}})"
+        );
         let Ok(reply) = agent.client().try_send(agent.request("", &agent.body(&script))).await else { return };
         let id = text(&reply.expect(202), "execution_id").to_owned();
         ledger.lock().unwrap().insert(id.clone(), Acknowledged { token, ..Acknowledged::default() });
@@ -129,7 +131,8 @@ async fn check_history(admin: &Admin, ledger: &Ledger) {
     }
     for open in ["pending", "running", "awaiting_llm"] {
         // Those that were posted and not acknowledged may be in the store too; they end like the others.
-        support::eventually("nothing open", async || admin.executions(&format!("status={open}")).await.is_empty()).await;
+        support::eventually("nothing open", async || admin.executions(&format!("status={open}")).await.is_empty())
+            .await;
     }
 }
 
@@ -175,7 +178,8 @@ async fn whatever_was_acknowledged_survives_kill_9_and_runs_at_most_once() {
             let agent = agents[0].with(client.clone());
             let last = check(&agent, &id, &entry, floor_to_millis(born)).await;
             interrupted += usize::from(last["error_type"] == "Interrupted");
-            ran_later += usize::from(last["status"] == "completed" && time(&last, "started_at") >= floor_to_millis(born));
+            ran_later +=
+                usize::from(last["status"] == "completed" && time(&last, "started_at") >= floor_to_millis(born));
             everything.lock().unwrap().insert(id, Acknowledged { last: Some(last), ..entry });
         }
         if round % 10 == 9 || round + 1 == rounds {
@@ -200,10 +204,17 @@ async fn whatever_was_acknowledged_survives_kill_9_and_runs_at_most_once() {
             assert!(at + slack >= started && at <= completed + slack, "the result is of another run: {now}");
         }
     }
-    eprintln!("{rounds} rounds, {} acknowledged, {interrupted} interrupted, {ran_later} run after a restart, {:?}", all.len(), begin.elapsed());
+    eprintln!(
+        "{rounds} rounds, {} acknowledged, {interrupted} interrupted, {ran_later} run after a restart, {:?}",
+        all.len(),
+        begin.elapsed()
+    );
     assert!(all.len() as u64 >= rounds, "hardly any load: {} acknowledged in {rounds} rounds", all.len());
     if rounds >= 50 {
-        assert!(interrupted > 0 && ran_later > 0, "no crash hit anything: {interrupted} interrupted, {ran_later} run later");
+        assert!(
+            interrupted > 0 && ran_later > 0,
+            "no crash hit anything: {interrupted} interrupted, {ran_later} run later"
+        );
     }
     assert_eq!(agent.result("set_result('the store is well')").await, "the store is well");
 }

@@ -159,13 +159,21 @@ async fn profiles_credentials_and_history_are_there_after_a_clean_restart() {
     let admin = server.admin().await;
     let agent = ready_profile(&server, &[("LASTING", "a lasting value")]).await;
     let done = agent.run("print('kept')\nset_result({'kept': [1, 2.5, None, 'é']})").await;
-    let before = [admin.get("/credentials").await.json(), admin.get("/profiles").await.json(), admin.get("/executions").await.json()];
+    let before = [
+        admin.get("/credentials").await.json(),
+        admin.get("/profiles").await.json(),
+        admin.get("/executions").await.json(),
+    ];
     let detail = admin.execution(text(&done, "execution_id")).await;
     server.stop();
     server.restart();
 
     let admin = admin.with(server.client());
-    let after = [admin.get("/credentials").await.json(), admin.get("/profiles").await.json(), admin.get("/executions").await.json()];
+    let after = [
+        admin.get("/credentials").await.json(),
+        admin.get("/profiles").await.json(),
+        admin.get("/executions").await.json(),
+    ];
     assert_eq!(before, after);
     assert_eq!(admin.execution(text(&done, "execution_id")).await, detail);
     let agent = agent.with(server.client());

@@ -50,14 +50,16 @@ pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut probe: F
 pub(crate) fn names(list: &Value) -> Vec<String> {
     let items = list.as_array().unwrap_or_else(|| panic!("not a list: {list}"));
     let name = |item: &Value| item.as_str().or_else(|| item["name"].as_str()).map(str::to_owned);
-    let mut names: Vec<String> = items.iter().map(|item| name(item).unwrap_or_else(|| panic!("no name: {item}"))).collect();
+    let mut names: Vec<String> =
+        items.iter().map(|item| name(item).unwrap_or_else(|| panic!("no name: {item}"))).collect();
     names.sort();
     names
 }
 
 /// The members of an object, sorted.
 pub(crate) fn keys(object: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = object.as_object().unwrap_or_else(|| panic!("not an object: {object}")).keys().map(String::as_str).collect();
+    let mut keys: Vec<&str> =
+        object.as_object().unwrap_or_else(|| panic!("not an object: {object}")).keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
@@ -70,7 +72,8 @@ pub(crate) fn text<'a>(object: &'a Value, member: &str) -> &'a str {
 /// An instant as the API writes it: RFC 3339, UTC, milliseconds.
 pub(crate) fn time(object: &Value, member: &str) -> jiff::Timestamp {
     let written = text(object, member);
-    let shape = written.len() == "2026-01-01T00:00:00.000Z".len() && written.ends_with('Z') && written.as_bytes()[19] == b'.';
+    let shape =
+        written.len() == "2026-01-01T00:00:00.000Z".len() && written.ends_with('Z') && written.as_bytes()[19] == b'.';
     assert!(shape, "{member} is not RFC 3339 UTC with milliseconds: {written}");
     written.parse().unwrap_or_else(|error| panic!("{member} is no time: {written}: {error}"))
 }
