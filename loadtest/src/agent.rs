@@ -25,21 +25,22 @@ impl Admin {
         Ok(Self { client, base, token })
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+    async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let request = if let Some(body) = body { request.json(body) } else { request };
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
     /// A locked profile with one credential, as a real one would have.
     pub(crate) async fn profile(&self) -> Result<Agent> {
-        let profile = self.post("/profiles", &json!({"description": "load test"})).await?;
+        let profile = self.post("/profiles", Some(&json!({"description": "load test"}))).await?;
         let id = member(&profile, "id")?;
         let suffix = id.trim_start_matches("ark_").to_uppercase();
         let name = format!("LOADTEST_{suffix}");
-        self.post("/credentials", &json!({"name": name, "value": format!("a value of the load test, {suffix}")}))
-            .await?;
-        self.post(&format!("/profiles/{id}/credentials"), &json!({"credentials": [name]})).await?;
-        let locked = self.post(&format!("/profiles/{id}/lock"), &json!({})).await?;
+        let credential = json!({"name": name, "value": format!("a value of the load test, {suffix}")});
+        self.post("/credentials", Some(&credential)).await?;
+        self.post(&format!("/profiles/{id}/credentials"), Some(&json!({"credentials": [name]}))).await?;
+        let locked = self.post(&format!("/profiles/{id}/lock"), None).await?;
         let (id, secret) = member(&locked, "key")?.split_once(':').context("a key without its secret")?;
         Ok(Agent { id: id.to_owned(), secret: secret.to_owned() })
     }
