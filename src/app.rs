@@ -85,7 +85,7 @@ where
     let (store, keyring) = open_data(&config, &entropy)?;
     let launcher = Arc::new(LocalLauncher::new(LocalConfig {
         python: config.python.clone(),
-        tmp_base: Some(config.tmp_dir.clone()),
+        tmp_base: config.tmp_dir.clone(),
         uid_base: config.worker_uid_base,
         allow_degraded_sandbox: config.allow_degraded_sandbox,
         ..LocalConfig::default()

@@ -57,7 +57,7 @@ pub struct Settings {
     #[arg(long, env = "AIRLOCK_WORKER_UID_BASE", value_name = "UID")]
     pub worker_uid_base: Option<u32>,
 
-    /// Folder for the temporary folders of executions [default: the system's]
+    /// Folder for what executions write while they run; for Airlock alone [default: one in the system's temporary folder]
     #[arg(long, env = "AIRLOCK_TMP_DIR", value_name = "DIR")]
     pub tmp_dir: Option<PathBuf>,
 
@@ -126,7 +126,7 @@ pub struct Config {
     /// First user id of workers.
     pub worker_uid_base: u32,
     /// Folder for temporary folders.
-    pub tmp_dir: PathBuf,
+    pub tmp_dir: Option<PathBuf>,
     /// Whether to start below the sandbox's floor.
     pub allow_degraded_sandbox: bool,
     /// Connections at once.
@@ -195,7 +195,7 @@ impl Settings {
             warm_workers: self.warm_workers.unwrap_or(2).min(max_workers),
             worker_idle: Duration::from_secs(self.worker_idle.unwrap_or(600)),
             worker_uid_base: self.worker_uid_base.unwrap_or(59_000),
-            tmp_dir: self.tmp_dir.unwrap_or_else(std::env::temp_dir),
+            tmp_dir: self.tmp_dir,
             allow_degraded_sandbox: self.allow_degraded_sandbox.unwrap_or(false),
             max_connections: self.max_connections.unwrap_or(4096),
             drain: Duration::from_secs(self.drain.unwrap_or(30)),

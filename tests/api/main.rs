@@ -1,0 +1,36 @@
+//! Black-box tests of the built binary over HTTP: what `API.md` promises to agents and administrators.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and explains itself on stderr"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin_session;
+mod agent_slots;
+mod bad_bodies;
+mod bad_requests;
+mod credentials;
+mod execute;
+mod expiry;
+mod health;
+mod history;
+mod limits;
+mod poll;
+mod profiles;
+mod queue;
+mod redaction;
+mod same_origin;
+mod script_errors;
+mod script_output;
+mod script_processes;
+mod script_results;
+mod script_world;
+mod secrets_nowhere;
+mod slow_clients;

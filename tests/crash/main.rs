@@ -1,0 +1,17 @@
+//! Black-box tests of the built binary's life: crashes, clean ends, refusals to start, a full disk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and explains itself on stderr"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod full_disk;
+mod kill9;
+mod start_stop;
