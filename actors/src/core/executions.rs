@@ -143,9 +143,7 @@ impl Core {
         let Some(mut watched) = self.inner.parts.directory.watch(id) else {
             return Ok(self.execution(id).await?.unwrap_or(first));
         };
-        let waited = tokio::time::timeout(wait, async {
-            watched.wait_for(enough).await.ok().map(|view| view.clone())
-        });
+        let waited = tokio::time::timeout(wait, async { watched.wait_for(enough).await.ok().map(|view| view.clone()) });
         // `None`: the wait is over, or the execution left with another status than was waited for.
         let seen = waited.await.unwrap_or(None);
         match seen {
