@@ -1,0 +1,9 @@
+//! Workers as the server uses them: the real binary, the real Python, real scripts, most of them hostile.
+//!
+//! Nothing sleeps: tests wait for events, with a deadline that only a broken worker reaches.
+
+mod confinement;
+mod ends;
+mod lifecycle;
+mod runs;
+mod support;
