@@ -2,6 +2,14 @@
 //!
 //! Nothing sleeps: tests wait for events, with a deadline that only a broken worker reaches.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking"
+)]
+
 mod confinement;
 mod ends;
 mod lifecycle;

@@ -36,6 +36,8 @@ pub(crate) fn config() -> (LocalConfig, tempfile::TempDir) {
     let config = LocalConfig {
         binary: Some(env!("CARGO_BIN_EXE_airlock").into()),
         tmp_base: Some(home.path().join("workers")),
+        // Not the users of a server that may run beside the tests.
+        uid_base: 61_000,
         ..LocalConfig::default()
     };
     (config, home)
@@ -194,7 +196,9 @@ pub(crate) fn uid_of_worker(base: &Path) -> Option<u32> {
 }
 
 pub(crate) fn processes_of(uid: u32) -> Vec<i32> {
-    pids().into_iter().filter(|&pid| uid_of(pid) == uid).collect()
+    // A process that has ended and waits to be reaped runs nothing.
+    let ended = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    pids().into_iter().filter(|&pid| uid_of(pid) == uid && !ended(pid)).collect()
 }
 
 pub(crate) fn tree_below(root: i32) -> Vec<i32> {
