@@ -59,6 +59,7 @@ pub struct GuardArgs {
 }
 
 /// Entry of the hidden subcommand. Call it before any thread is started.
+#[expect(clippy::needless_pass_by_value, reason = "the command line has no further use for it")]
 pub fn run_cli(args: GuardArgs) -> ExitCode {
     if let Err(why) = harden().and_then(|()| keeper::split()) {
         say(&why);
