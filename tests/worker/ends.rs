@@ -127,7 +127,7 @@ async fn limits_end_a_script_with_their_own_names() {
         ("import resource\nresource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))", "ValueError"),
         ("import os\nos._exit(7)", "ProcessDied"),
         ("import ctypes\nctypes.string_at(0)", "ProcessDied"),
-        ("import os\nos.kill(os.getpid(), 9)", "MemoryLimit"),
+        ("import os\nos.kill(os.getpid(), 9)", "ProcessDied"),
         ("import os\nos.kill(os.getpid(), 40)", "ProcessDied"),
         ("import ctypes\nctypes.CDLL(None).syscall(0x40000000 + 39)", "ProcessDied"),
     ];

@@ -141,7 +141,7 @@ async fn what_scripts_write_to_the_channel_harms_only_themselves() {
         ("result that is not JSON", frame("V", "b'{'"), "ProtocolViolation"),
         ("result that is not UTF-8", frame("V", "b'\"\\xff\"'"), "ProtocolViolation"),
         ("report that is not JSON", frame("D", "b'{'"), "ProtocolViolation"),
-        ("report that is too long", "import os, struct\nos.write(3, b'D' + struct.pack('<I', 2**21))\nimport signal\nsignal.pause()".into(), "ProtocolViolation"),
+        ("report that is too long", "import os, struct\nos.write(3, b'D' + struct.pack('<I', 2**23))\nimport signal\nsignal.pause()".into(), "ProtocolViolation"),
         ("result announced as 4 GiB", "import os, struct\nos.write(3, b'V' + b'\\xff' * 4)\nimport signal\nsignal.pause()".into(), "ResultTooLarge"),
         ("two results", "import os, struct\nf = b'V' + struct.pack('<I', 1) + b'1'\nos.write(3, f + f)\nimport signal\nsignal.pause()".into(), "ProtocolViolation"),
         ("forged end", frame("D", "b'{\"error_type\":null,\"error\":null,\"traceback\":null}'"), "completed"),

@@ -19,6 +19,7 @@ mod descendants;
 mod execution;
 mod forkserver;
 mod keeper;
+mod oom;
 mod supervise;
 mod uplink;
 
@@ -77,6 +78,7 @@ pub fn run_cli(args: GuardArgs) -> ExitCode {
 }
 
 fn serve(args: &GuardArgs) -> Result<(), String> {
+    oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
     let started = ForkServer::start(args).and_then(|(fork_server, ready, layers)| {
         let guard = Guard::new(args, fork_server)?;
