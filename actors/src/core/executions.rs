@@ -10,7 +10,7 @@ use super::{Core, SubmitError, Unavailable};
 use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, ProfileId, Status};
 use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
-use crate::profile_registry::{Authorize, Refusal};
+use crate::profile_registry::{Authorize, FlushUse, Refusal};
 use crate::vault::WithoutValue;
 use crate::worker_pool::{Drain, Enter, Entered, Inspect};
 
@@ -202,7 +202,9 @@ impl Core {
                 tracing::error!("some executions did not end; they will be interrupted at the next start");
             }
         }
+        // What follows is not worth failing a shutdown for: the actors say what went wrong.
         let _ = self.inner.pool.call(Drain).await;
+        let _ = self.inner.registry.call(FlushUse).await;
     }
 
     /// The thread for the next execution: they take turns.

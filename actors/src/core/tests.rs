@@ -49,21 +49,7 @@ impl World {
             password: PasswordCost::danger_next_to_nothing(),
         };
         let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
-        // The actors come up on this thread as soon as it is let go.
-        let core = loop {
-            tokio::task::yield_now().await;
-            match Core::start(
-                Arbiters { control: arbiters.control.clone(), executors: arbiters.executors.clone() },
-                config,
-                ports.clone(),
-            )
-            .await
-            {
-                Ok(core) => break core,
-                Err(StartError::Unavailable(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let core = Core::start(arbiters, config, ports).await.expect("it starts");
         while core.readiness().await.worker.is_none() {
             tokio::task::yield_now().await;
         }
