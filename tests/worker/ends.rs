@@ -67,7 +67,7 @@ async fn daemons_of_a_script_are_gone_when_its_end_is_told() {
 async fn daemons_of_one_script_end_and_those_of_another_live_on() {
     let worker = Worker::launch().await;
     let mut living = worker.start(&format!("{DAEMONS}print('ready')\nsignal.pause()"));
-    living.until_printed("ready").await;
+    living.until_printed("ready\n").await;
     let ended = worker.run(&format!("{DAEMONS}set_result(1)")).await;
     assert!(pids(ended.stdout()).into_iter().all(|pid| !alive(pid)));
     let of_living = pids(String::from_utf8_lossy(&living.stdout).trim_end_matches("ready\n"));
