@@ -60,7 +60,7 @@ crash: ## Kill a real server at random moments: make crash ROUNDS=500
 	AIRLOCK_CRASH_ROUNDS=$(or $(ROUNDS),500) $(CARGO) test --locked --package airlock --test crash -- --nocapture
 
 bench: build ## Measure Airlock beside the floor that this machine sets
-	$(CARGO) run --release --locked --package airlock-loadtest -- --airlock target/release/airlock
+	$(CARGO) run --release --locked --package airlock-loadtest -- --airlock target/release/airlock --python /usr/bin/python3
 
 clean: ## Remove what was built; the data stays
 	$(CARGO) clean

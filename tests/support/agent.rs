@@ -78,8 +78,11 @@ impl Agent {
 
     async fn poll_until(&self, id: &str, enough: impl Fn(&str) -> bool) -> Value {
         let start = std::time::Instant::now();
+        // A long poll would wait for the next change of what is enough already.
+        let mut wait = 0;
         loop {
-            let execution = self.poll(id, 30).await;
+            let execution = self.poll(id, wait).await;
+            wait = 30;
             if enough(text(&execution, "status")) {
                 return execution;
             }
