@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::{Core, Inner, StartError};
 use crate::crypto::{Keyring, PasswordCost, PasswordHasher, SealContext};
-use crate::domain::{ExecutionRecord, RunLimits, Secret, Status};
+use crate::domain::{ExecutionRecord, ProfileStatus, RunLimits, Secret, Status};
 use crate::execution::{self, Directory, Execution, Parts, StopReason};
 use crate::ports::{Clock, Entropy, Store, WorkerLauncher, Write};
 use crate::profile_registry::{Ended, Find, ProfileRegistry, RegistryPorts};
@@ -99,6 +99,7 @@ impl Core {
             store,
             clock,
             vault: vault.clone(),
+            pool: pool.clone(),
             sanitizer,
             directory,
             limits: config.limits,
@@ -155,13 +156,17 @@ impl Core {
             inner.ports.store.commit(vec![Write::FinishExecution { record, output: Arc::new(output) }]).await?;
             return Ok(());
         };
-        let ended = profile.revoked.then_some(StopReason::Revoked);
-        let entered = inner.pool.call(Enter { profile: profile.id.clone(), even_if_full: true }).await?;
+        let status = profile.status(inner.ports.clock.now());
+        let (id, directory) = (profile.id.clone(), &inner.parts.directory);
+        let entered = inner.pool.call(Enter { profile: id.clone(), even_if_full: true }).await?;
         let Some(ticket) = super::executions::ticket(entered) else { return Ok(()) };
-        if ended.is_some() {
-            inner.parts.directory.stop_revoked(&profile.id);
-        }
         Execution::resume(self.executor(), inner.parts.clone(), record, script.into(), Arc::new(profile), ticket);
+        // Cancelled by the rules of a live one: PR-4 holds across a restart.
+        match status {
+            ProfileStatus::Revoked => directory.stop_revoked(&id),
+            ProfileStatus::Expired => directory.stop_profile(&id, StopReason::Expired),
+            ProfileStatus::Locked | ProfileStatus::Unlocked => {}
+        }
         Ok(())
     }
 }

@@ -97,7 +97,12 @@ impl Core {
         };
         let view = ExecutionView { record: record.clone(), output: None };
         let executor = self.executor();
+        let (profile_id, expires_at) = (profile.id.clone(), profile.expires_at);
         let accepted = Execution::accept(executor, inner.parts.clone(), record, script, profile, ticket);
+        if expires_at.is_some_and(|at| at <= inner.ports.clock.now()) {
+            // It passed since the profile was looked at, perhaps before the execution could be found and stopped.
+            inner.parts.directory.stop_profile(&profile_id, StopReason::Expired);
+        }
         match accepted.await {
             Ok(Ok(())) => Ok(view),
             Ok(Err(error)) => Err(Unavailable::Store(error).into()),
@@ -220,7 +225,7 @@ pub(super) fn ticket(entered: Entered) -> Option<Ticket> {
     match entered {
         Entered::Granted(lease) => Some(Ticket::Granted(lease)),
         Entered::Queued(queued) => Some(Ticket::Queued(queued)),
-        Entered::Full { .. } => None,
+        Entered::Full { .. } | Entered::Draining => None,
     }
 }
 

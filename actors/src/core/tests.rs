@@ -463,3 +463,47 @@ async fn draining_lets_what_runs_finish_and_leaves_what_waits_on_disk() {
     assert_eq!(world.status(&views[2]).await, Status::Pending);
     assert_eq!(world.launcher.alive(), 0);
 }
+
+#[actix::test]
+async fn a_credential_made_again_after_its_deletion_is_scrubbed_like_any_other() {
+    tokio::time::pause();
+    let mut world = World::new().await;
+    for value in ["first-value-0001", "second-value-0002"] {
+        let agent = world.profile("TOKEN", value).await;
+        let accepted = world.submit(&agent, "1").await.unwrap();
+        let run = world.runs.recv().await.unwrap();
+        run.print(OutputStream::Stdout, value);
+        run.complete(None);
+        assert_eq!(world.finished(&accepted).await.output.unwrap().stdout, "[REDACTED]");
+        world.core.revoke_profile(&agent.0).await.unwrap();
+        world.core.delete_credential(CredentialName::from_str("TOKEN").unwrap()).await.unwrap();
+    }
+}
+
+#[actix::test]
+async fn what_waited_for_a_profile_that_expired_while_the_server_was_down_does_not_run() {
+    tokio::time::pause();
+    let mut world = World::new().await;
+    let agent = world.profile("KEY", "v").await;
+    let mut views = Vec::new();
+    for _ in 0..3 {
+        views.push(world.submit(&agent, "1").await.unwrap());
+    }
+    let _running = (world.runs.recv().await.unwrap(), world.runs.recv().await.unwrap());
+    let change = ProfileChange {
+        expires_at: Some(Some(FakeClock::epoch() + Duration::from_secs(5))),
+        ..ProfileChange::default()
+    };
+    world.core.update_profile(&agent.0, change).await.unwrap();
+    world.store.fail_with(Some(StoreError::Closed));
+    let store = Arc::new(MemoryStore::default());
+    copy(&world.store, &store).await;
+    // A later clock: the fake one starts at its epoch again, so the date is moved instead.
+    let mut profile = store.profiles().unwrap().remove(0);
+    profile.expires_at = Some(FakeClock::epoch());
+    store.commit(vec![crate::ports::Write::PutProfile(profile)]).await.unwrap();
+    let mut after = World::on(store, POOL).await;
+    let view = after.finished(&views[2]).await;
+    assert_eq!((view.record.status, view.record.error_type), (Status::Cancelled, Some(ErrorType::Cancelled)));
+    assert!(after.runs.try_recv().is_err(), "it was run with the credentials of an expired profile");
+}

@@ -10,18 +10,22 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::directory::{Directory, Seat};
-use super::machine::{Effect, Event, KILL_GRACE, State, StopReason, Verdict};
+use super::machine::{Effect, Event, KILL_GRACE, Slot, State, StopReason, Verdict};
 use super::outcome::{self, Remains};
 use crate::core::Unavailable;
-use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Limits, ProfileRecord, RunLimits};
+use crate::domain::{
+    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Limits, ProfileId, ProfileRecord, RunLimits,
+};
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
 use crate::runtime::Mailbox;
 use crate::sanitizer::{Prepare, Redactor, Sanitizer};
 use crate::vault::{Resolve, Setting, Vault};
-use crate::worker_pool::{Lease, NoWorker};
+use crate::worker_pool::{Enter, Entered, Lease, WaitEnd, WorkerPool};
 
 /// Pause before a write that failed is tried again: an acknowledged execution is kept in memory until it is on disk.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// Failures that are no full disk after which a write is given up.
+const MOST_FAILURES: u32 = 600;
 /// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a fifth of a millisecond.
 const SCRUB_INLINE_BYTES: usize = 64 * 1024;
 
@@ -33,6 +37,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives values.
     pub vault: Mailbox<Vault>,
+    /// Gives slots again, should the pool have lost its queue.
+    pub pool: Mailbox<WorkerPool>,
     /// Gives redactors.
     pub sanitizer: Mailbox<Sanitizer>,
     /// Where polls look.
@@ -48,7 +54,7 @@ pub enum Ticket {
     /// Run now.
     Granted(Lease),
     /// Wait for it.
-    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+    Queued(oneshot::Receiver<Result<Lease, WaitEnd>>),
 }
 
 /// Resolves once the execution is on disk, or could not be written.
@@ -68,12 +74,10 @@ pub struct Execution {
     profile: Arc<ProfileRecord>,
     state: State,
     lease: Option<Lease>,
-    queued: Option<oneshot::Receiver<Result<Lease, NoWorker>>>,
+    queued: Option<oneshot::Receiver<Result<Lease, WaitEnd>>>,
     accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
     /// `None` until the values are there.
     prepared: Option<Result<Prepared, Unavailable>>,
-    /// The rules said `Start` before the values were there.
-    start_wanted: bool,
     /// When the script was handed to the worker: a moment after `started_at`, which is when that was written down.
     running_since: Option<Timestamp>,
     token: RunToken,
@@ -98,7 +102,8 @@ impl Execution {
         if claimed {
             claim(&mut record, parts.clock.now());
         }
-        let state = State::Accepting { claimed, granted: claimed, cancelled: None };
+        let slot = if claimed { Slot::Granted } else { Slot::Awaited };
+        let state = State::Accepting { claimed, slot, stopped: None };
         Self::start(arbiter, parts, record, script, profile, ticket, state, Some(told));
         accepted
     }
@@ -144,7 +149,6 @@ impl Execution {
             queued,
             accepted,
             prepared: None,
-            start_wanted: false,
             running_since: None,
             token,
             remains: Remains { output_bytes, ..Remains::default() },
@@ -156,8 +160,7 @@ impl Execution {
 
     fn apply(&mut self, event: Event, context: &mut Context<Self>) {
         let timeout = Duration::from_secs(u64::from(self.record.timeout_s));
-        let state = std::mem::replace(&mut self.state, State::Final);
-        let (state, effects) = state.step(event, self.parts.clock.now(), timeout);
+        let (state, effects) = self.state.step(event, self.parts.clock.now(), timeout);
         self.state = state;
         for effect in effects {
             self.perform(effect, context);
@@ -166,8 +169,8 @@ impl Execution {
 
     fn perform(&mut self, effect: Effect, context: &mut Context<Self>) {
         match effect {
-            Effect::Acknowledge(stored) => {
-                if let (true, Some(told)) = (stored, self.accepted.take()) {
+            Effect::Acknowledge => {
+                if let Some(told) = self.accepted.take() {
                     let _ = told.send(Ok(()));
                 }
             }
@@ -177,15 +180,12 @@ impl Execution {
                 self.store_until_stored(Write::UpdateExecution(self.record.clone()), context);
             }
             Effect::Publish => self.publish(),
-            Effect::Start => {
-                self.running_since = Some(self.parts.clock.now());
-                self.start_wanted = true;
-                self.start_if_prepared(context);
+            Effect::AwaitValues => {
+                if self.prepared.is_some() {
+                    self.apply(Event::Prepared, context);
+                }
             }
-            Effect::Arm(deadline) => {
-                let wait = until(deadline, self.parts.clock.now());
-                context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
-            }
+            Effect::Start(deadline) => self.start_script(deadline, context),
             Effect::Kill => {
                 if let Some(lease) = &self.lease {
                     lease.link().kill(self.token);
@@ -197,10 +197,7 @@ impl Execution {
                 if let Some(lease) = self.lease.take() {
                     lease.abandon();
                 }
-            }
-            Effect::Release => {
-                self.lease = None;
-                self.queued = None;
+                context.run_later(KILL_GRACE, |execution, context| execution.apply(Event::KillOverdue, context));
             }
             Effect::Finish(verdict) => self.finish(verdict, context),
             Effect::Retire => {
@@ -222,21 +219,21 @@ impl Execution {
         let preparing = async move {
             let settings = vault.call(Resolve(names)).await?.map_err(|_| Unavailable::Sealed)?;
             let settings = Arc::new(settings);
-            let redactor = sanitizer.call(Prepare(settings.clone())).await?;
+            let redactor = sanitizer.call(Prepare(settings.clone())).await??;
             Ok(Prepared { settings, redactor })
         };
         context.spawn(preparing.into_actor(self).map(|prepared, execution, context| {
             execution.prepared = Some(prepared);
-            execution.start_if_prepared(context);
+            execution.apply(Event::Prepared, context);
         }));
     }
 
-    fn start_if_prepared(&mut self, context: &mut Context<Self>) {
-        if !self.start_wanted || !matches!(self.state, State::Running { .. }) {
-            return;
-        }
-        let (Some(prepared), Some(lease)) = (&self.prepared, &self.lease) else { return };
-        self.start_wanted = false;
+    fn start_script(&mut self, deadline: Timestamp, context: &mut Context<Self>) {
+        let now = self.parts.clock.now();
+        self.running_since = Some(now);
+        let (Some(prepared), Some(lease)) = (&self.prepared, &self.lease) else {
+            return self.apply(Event::Lost, context);
+        };
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.not_started(&error.to_string(), context),
@@ -254,6 +251,8 @@ impl Execution {
             Ok(mut events) => {
                 let events = futures_util::stream::poll_fn(move |task| events.poll_recv(task));
                 context.add_stream(events);
+                let wait = until(deadline, now);
+                context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
             }
             Err(_) => self.apply(Event::Lost, context),
         }
@@ -262,6 +261,7 @@ impl Execution {
     /// The values can't be had: the script does not run.
     fn not_started(&mut self, why: &str, context: &mut Context<Self>) {
         tracing::error!(error = why, "could not prepare an execution");
+        self.running_since = None;
         let outcome = RunOutcome::Failed {
             error_type: ErrorType::WorkerUnavailable,
             error: format!("WorkerUnavailable: the credentials could not be read ({why}); the script did not run"),
@@ -281,7 +281,7 @@ impl Execution {
     fn stored(&mut self, stored: &Result<(), StoreError>, context: &mut Context<Self>) {
         match stored {
             Ok(()) => self.apply(Event::Stored, context),
-            // The server is going down: what is on disk says what the next start has to do.
+            // What is on disk says what the next start has to do.
             Err(_) => self.perform(Effect::Retire, context),
         }
     }
@@ -338,19 +338,39 @@ impl Actor for Execution {
             (None, _) => {}
         }
         if let Some(queued) = self.queued.take() {
-            // Dropped with the actor or by `Release`: either way its place in the queue is given up.
-            context.spawn(queued.into_actor(self).map(|granted, execution, context| match granted {
-                Ok(Ok(lease)) => {
+            // Dropped with the actor, and its place in the queue with it.
+            let waiting = wait_for_lease(self.parts.pool.clone(), self.record.profile_id.clone(), queued);
+            context.spawn(waiting.into_actor(self).map(|granted, execution, context| match granted {
+                Ok(lease) => {
                     execution.lease = Some(lease);
                     execution.apply(Event::Granted, context);
-                    if matches!(execution.state, State::Finishing | State::Final) {
-                        execution.lease = None;
-                    }
                 }
-                Ok(Err(NoWorker(_))) => execution.apply(Event::NoWorker, context),
-                Err(_) => execution.apply(Event::LeftQueue, context),
+                Err(WaitEnd::NoWorker(_)) => execution.apply(Event::NoWorker, context),
+                Err(WaitEnd::Draining) => execution.apply(Event::Draining, context),
             }));
         }
+    }
+}
+
+/// Waits for a slot. A pool that lost its queue (it panicked and was started again) is asked anew: an acknowledged
+/// execution does not wait for nothing.
+async fn wait_for_lease(
+    pool: Mailbox<WorkerPool>,
+    profile: ProfileId,
+    mut queued: oneshot::Receiver<Result<Lease, WaitEnd>>,
+) -> Result<Lease, WaitEnd> {
+    loop {
+        if let Ok(ended) = queued.await {
+            return ended;
+        }
+        queued = loop {
+            match pool.call(Enter { profile: profile.clone(), even_if_full: true }).await {
+                Ok(Entered::Granted(lease)) => return Ok(lease),
+                Ok(Entered::Queued(queued)) => break queued,
+                Ok(Entered::Draining) => return Err(WaitEnd::Draining),
+                Ok(Entered::Full { .. }) | Err(_) => tokio::time::sleep(WRITE_RETRY).await,
+            }
+        };
     }
 }
 
@@ -431,13 +451,17 @@ async fn conclude(
     scrubbing.await.unwrap_or_else(|_| outcome::withheld(if_it_fails, now))
 }
 
-/// Tries until it is on disk. Gives up only when the store is closed, that is, when the server is going down.
+/// Tries until it is on disk. A full disk is waited out; another failure is tried for ten minutes, after which the record
+/// is left for the next start to end as interrupted. A closed store says that the server is going down.
 async fn commit_until_stored(store: &dyn Store, write: Write) -> Result<(), StoreError> {
+    let mut failures = 0;
     loop {
         match store.commit(vec![write.clone()]).await {
             Ok(()) => return Ok(()),
             Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(StoreError::Failed(why)) if failures >= MOST_FAILURES => return Err(StoreError::Failed(why)),
             Err(error) => {
+                failures += u32::from(matches!(error, StoreError::Failed(_)));
                 tracing::error!(%error, "could not write an execution, trying again");
                 tokio::time::sleep(WRITE_RETRY).await;
             }

@@ -1,15 +1,18 @@
 //! The rules of an execution's life: a pure function from a state, an event and the time to a state and effects.
 //!
 //! ```text
-//!             stored (slot at hand)
-//! Accepting ────────────────────────────────▶ Running ──deadline, cancel, shutdown──▶ Stopping
-//!     │ stored (no slot yet)                    ▲  │ ended, lost                        │ ended, lost
-//!     ▼                          stored         │  ▼                                    ▼
-//!  Pending ──granted──▶ Claiming ───────────────┘  Finishing ◀──────────────────────────┘
-//!     │ cancel, no worker  │ cancel, then stored        ▲ │ stored
-//!     └────────────────────┴────────────────────────────┘ ▼
-//!                                                       Final
+//!             stored (slot at hand)                 prepared
+//! Accepting ───────────────────────────▶ Starting ──────────▶ Running ──deadline, stop──▶ Stopping
+//!     │ stored (no slot yet)                ▲  │ stop             │ ended, lost              │ ended, lost, overdue
+//!     ▼                          stored     │  ▼                  ▼                          ▼
+//!  Pending ──granted──▶ Claiming ───────────┘  Finishing ◀──────────────────────────────────┘
+//!     │ stop, no worker    │ stop, then stored    ▲ │ stored
+//!     └────────────────────┴──────────────────────┘ ▼
+//!                                                 Final
 //! ```
+//!
+//! From Accepting, Pending and Claiming, a shutdown leads straight to Final where nothing was claimed: the record stays
+//! pending on disk and runs after the next start.
 //!
 //! The wait for the agent's LLM will be one more state between Running and itself; [`Status::AwaitingLlm`] is its status.
 
@@ -22,24 +25,56 @@ use crate::domain::{ErrorType, Status};
 /// How long a worker may take to end a script that it was told to end, before the worker is ended.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(10);
 
-/// Where an execution is, in more detail than [`Status`] says. What is valid in one state only lives in its variant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where an execution is, in more detail than its status says. What is valid in one state only lives in its variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// The record is being written. `granted`: a slot is at hand; `claimed`: it was when the write began, so that the
-    /// record says `running` already and no second write is needed.
-    Accepting { claimed: bool, granted: bool, cancelled: Option<StopReason> },
+    /// The record is being written. What happens meanwhile is remembered and acted upon once it is on disk.
+    Accepting {
+        /// The record says `running` already: a slot was at hand when the write began.
+        claimed: bool,
+        /// What came of the wait for a slot.
+        slot: Slot,
+        /// Somebody wants it to end.
+        stopped: Option<StopReason>,
+    },
     /// On disk, waiting for a slot.
     Pending,
     /// A slot is at hand; that the script starts is being written down, so that it never starts twice.
-    Claiming { cancelled: Option<StopReason> },
+    Claiming {
+        /// Somebody wants it to end.
+        stopped: Option<StopReason>,
+    },
+    /// On disk as running; the values it is given are not there yet, so the worker has not heard of it.
+    Starting,
     /// The script runs.
-    Running { deadline: Timestamp },
-    /// The script was told to end, for this reason.
-    Stopping { reason: StopReason },
+    Running {
+        /// Until when it may.
+        deadline: Timestamp,
+    },
+    /// The script was told to end.
+    Stopping {
+        /// Why.
+        reason: StopReason,
+        /// The worker did not do it in time and was given up.
+        abandoned: bool,
+    },
     /// The script has ended; the final record is being written.
     Finishing,
     /// Over.
     Final,
+}
+
+/// What came of the wait for a slot while the record was being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Nothing yet.
+    Awaited,
+    /// It is at hand.
+    Granted,
+    /// There will be no worker.
+    NoWorker,
+    /// The server is shutting down.
+    Draining,
 }
 
 /// Why a script was told to end before its own end.
@@ -67,7 +102,9 @@ pub(super) enum Event {
     /// There will be no worker.
     NoWorker,
     /// The pool is shutting down: no slot before the next start.
-    LeftQueue,
+    Draining,
+    /// The values are there, or it is certain that they can't be had.
+    Prepared,
     /// The worker reported the end.
     Ended,
     /// The worker is gone.
@@ -96,25 +133,23 @@ pub(super) enum Verdict {
 /// What the actor must do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Tell whoever submitted it that it is on disk, or is not.
-    Acknowledge(bool),
+    /// Tell whoever submitted it that it is on disk.
+    Acknowledge,
     /// Write the record as running, again and again until it is on disk, then say `Stored`.
     StoreClaim,
     /// Show the record to those who poll.
     Publish,
-    /// Hand the script to the worker.
-    Start,
-    /// Have the timer go off then.
-    Arm(Timestamp),
+    /// Say `Prepared` as soon as the values are there; they were asked for when the slot was granted.
+    AwaitValues,
+    /// Hand the script to the worker, and have the timer go off at this moment.
+    Start(Timestamp),
     /// Have the worker end the script, and the overdue timer go off after [`KILL_GRACE`].
     Kill,
-    /// End the worker: it did not do as it was told.
+    /// End the worker, which did not do as it was told, and have the overdue timer go off once more.
     AbandonWorker,
-    /// Give the slot back, or leave the queue.
-    Release,
     /// Scrub what was captured and write the final record, again and again until it is on disk, then say `Stored`.
     Finish(Verdict),
-    /// Nothing is left to do: the actor ends.
+    /// Nothing is left to do: the actor ends, and gives back its slot or its place in the queue.
     Retire,
 }
 
@@ -122,68 +157,42 @@ impl State {
     /// The next state and what to do. Events that a state has no use for, late ones above all, change nothing.
     pub(super) fn step(self, event: Event, now: Timestamp, timeout: Duration) -> (Self, Vec<Effect>) {
         match (self, event) {
-            (Self::Accepting { cancelled: Some(reason), .. }, Event::Stored) => (
-                Self::Finishing,
-                vec![Effect::Acknowledge(true), Effect::Release, Effect::Finish(Verdict::Stopped(reason))],
-            ),
-            (Self::Accepting { claimed: true, .. }, Event::Stored) => {
-                let (state, effects) = Self::started(now, timeout);
-                (state, [vec![Effect::Acknowledge(true)], effects].concat())
-            }
-            (Self::Accepting { claimed: false, granted, .. }, Event::Stored) => {
-                let on_disk = vec![Effect::Publish, Effect::Acknowledge(true)];
-                if granted {
-                    (Self::Claiming { cancelled: None }, [on_disk, vec![Effect::StoreClaim]].concat())
-                } else {
-                    (Self::Pending, on_disk)
-                }
-            }
-            (Self::Accepting { .. }, Event::NotStored) => {
-                (Self::Final, vec![Effect::Acknowledge(false), Effect::Release, Effect::Retire])
-            }
-            (Self::Accepting { claimed, cancelled, .. }, Event::Granted) => {
-                (Self::Accepting { claimed, granted: true, cancelled }, Vec::new())
-            }
-            // Without a slot a shutdown leaves it pending: the pool will say `LeftQueue`.
-            (Self::Accepting { claimed, granted, .. }, Event::Stop(reason))
-                if granted || reason != StopReason::Shutdown =>
-            {
-                (Self::Accepting { claimed, granted, cancelled: Some(reason) }, Vec::new())
-            }
+            (Self::Accepting { claimed, slot, stopped }, event) => Self::accepting(claimed, slot, stopped, event),
 
-            (Self::Pending, Event::Granted) => (Self::Claiming { cancelled: None }, vec![Effect::StoreClaim]),
-            (Self::Pending, Event::NoWorker) => (Self::Finishing, vec![Effect::Finish(Verdict::NoWorker)]),
+            (Self::Pending, Event::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
+            (Self::Pending, Event::NoWorker) => Self::finishing(Verdict::NoWorker),
             // It stays pending on disk, and runs after the next start.
-            (Self::Pending, Event::LeftQueue | Event::Stop(StopReason::Shutdown)) => {
-                (Self::Final, vec![Effect::Release, Effect::Retire])
-            }
-            (Self::Pending, Event::Stop(reason)) => {
-                (Self::Finishing, vec![Effect::Release, Effect::Finish(Verdict::Stopped(reason))])
+            (Self::Pending, Event::Draining | Event::Stop(StopReason::Shutdown)) => (Self::Final, vec![Effect::Retire]),
+            (Self::Pending, Event::Stop(reason)) => Self::finishing(Verdict::Stopped(reason)),
+
+            (Self::Claiming { stopped: Some(reason) }, Event::Stored) => Self::finishing(Verdict::Stopped(reason)),
+            (Self::Claiming { stopped: None }, Event::Stored) => Self::starting(),
+            (Self::Claiming { stopped: None }, Event::Stop(reason)) => {
+                (Self::Claiming { stopped: Some(reason) }, Vec::new())
             }
 
-            (Self::Claiming { cancelled: Some(reason) }, Event::Stored) => {
-                (Self::Finishing, vec![Effect::Release, Effect::Finish(Verdict::Stopped(reason))])
+            (Self::Starting, Event::Prepared) => {
+                let deadline = now.saturating_add(timeout).unwrap_or(Timestamp::MAX);
+                (Self::Running { deadline }, vec![Effect::Start(deadline)])
             }
-            (Self::Claiming { cancelled: None }, Event::Stored) => Self::started(now, timeout),
-            (Self::Claiming { cancelled: None }, Event::Stop(reason)) => {
-                (Self::Claiming { cancelled: Some(reason) }, Vec::new())
-            }
+            (Self::Starting, Event::Stop(reason)) => Self::finishing(Verdict::Stopped(reason)),
 
-            (Self::Running { .. }, Event::Ended) => {
-                (Self::Finishing, vec![Effect::Release, Effect::Finish(Verdict::AsReported)])
-            }
-            (Self::Running { .. }, Event::Lost) => {
-                (Self::Finishing, vec![Effect::Release, Effect::Finish(Verdict::WorkerLost)])
-            }
+            (Self::Running { .. }, Event::Ended) => Self::finishing(Verdict::AsReported),
+            (Self::Running { .. }, Event::Lost) => Self::finishing(Verdict::WorkerLost),
             (Self::Running { deadline }, Event::Deadline(of)) if of == deadline => {
-                (Self::Stopping { reason: StopReason::Timeout }, vec![Effect::Kill])
+                (Self::Stopping { reason: StopReason::Timeout, abandoned: false }, vec![Effect::Kill])
             }
-            (Self::Running { .. }, Event::Stop(reason)) => (Self::Stopping { reason }, vec![Effect::Kill]),
+            (Self::Running { .. }, Event::Stop(reason)) => {
+                (Self::Stopping { reason, abandoned: false }, vec![Effect::Kill])
+            }
 
-            (Self::Stopping { reason }, Event::Ended | Event::Lost) => {
-                (Self::Finishing, vec![Effect::Release, Effect::Finish(Verdict::Stopped(reason))])
+            (Self::Stopping { reason, .. }, Event::Ended | Event::Lost)
+            | (Self::Stopping { reason, abandoned: true }, Event::KillOverdue) => {
+                Self::finishing(Verdict::Stopped(reason))
             }
-            (Self::Stopping { reason }, Event::KillOverdue) => (Self::Stopping { reason }, vec![Effect::AbandonWorker]),
+            (Self::Stopping { reason, abandoned: false }, Event::KillOverdue) => {
+                (Self::Stopping { reason, abandoned: true }, vec![Effect::AbandonWorker])
+            }
 
             (Self::Finishing, Event::Stored) => (Self::Final, vec![Effect::Publish, Effect::Retire]),
 
@@ -191,9 +200,41 @@ impl State {
         }
     }
 
-    fn started(now: Timestamp, timeout: Duration) -> (Self, Vec<Effect>) {
-        let deadline = now.saturating_add(timeout).unwrap_or(Timestamp::MAX);
-        (Self::Running { deadline }, vec![Effect::Publish, Effect::Start, Effect::Arm(deadline)])
+    fn accepting(claimed: bool, slot: Slot, stopped: Option<StopReason>, event: Event) -> (Self, Vec<Effect>) {
+        let still = |slot, stopped| (Self::Accepting { claimed, slot, stopped }, Vec::new());
+        match event {
+            Event::NotStored => (Self::Final, vec![Effect::Retire]),
+            Event::Granted => still(Slot::Granted, stopped),
+            Event::NoWorker => still(Slot::NoWorker, stopped),
+            Event::Draining => still(Slot::Draining, stopped),
+            Event::Stop(reason) => still(slot, stopped.or(Some(reason))),
+            Event::Stored => {
+                let (state, effects) = Self::accepted(claimed, slot, stopped);
+                (state, [vec![Effect::Publish, Effect::Acknowledge], effects].concat())
+            }
+            _ => still(slot, stopped),
+        }
+    }
+
+    /// What goes on once the first record is on disk and acknowledged: what was remembered happens now.
+    fn accepted(claimed: bool, slot: Slot, stopped: Option<StopReason>) -> (Self, Vec<Effect>) {
+        match (stopped, slot) {
+            (Some(StopReason::Shutdown), _) if !claimed => (Self::Final, vec![Effect::Retire]),
+            (Some(reason), _) => Self::finishing(Verdict::Stopped(reason)),
+            (None, _) if claimed => Self::starting(),
+            (None, Slot::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
+            (None, Slot::NoWorker) => Self::finishing(Verdict::NoWorker),
+            (None, Slot::Draining) => (Self::Final, vec![Effect::Retire]),
+            (None, Slot::Awaited) => (Self::Pending, Vec::new()),
+        }
+    }
+
+    fn starting() -> (Self, Vec<Effect>) {
+        (Self::Starting, vec![Effect::Publish, Effect::AwaitValues])
+    }
+
+    fn finishing(verdict: Verdict) -> (Self, Vec<Effect>) {
+        (Self::Finishing, vec![Effect::Finish(verdict)])
     }
 }
 

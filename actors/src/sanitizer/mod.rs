@@ -20,62 +20,107 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, ActorFutureExt, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 pub use output::Captured;
 pub use redactor::{Counts, Redactor};
 pub use result::InvalidResult;
 
-use crate::domain::CredentialName;
+use crate::core::Unavailable;
+use crate::domain::{CredentialName, Secret};
 use crate::vault::Setting;
 
-/// Most compiled sets kept. One is in the order of ten times its values' bytes.
+/// Most compiled sets kept, and most bytes of values in them: an automaton takes some tens of bytes for each.
 const CACHED_SETS: usize = 256;
+const CACHED_BYTES: usize = 4 * 1024 * 1024;
+/// Compilations at once: a large set takes a core for a tenth of a second.
+const COMPILING_AT_ONCE: usize = 2;
 
-/// What a compiled set is known by: the credentials and the versions of their values.
-type SetKey = Vec<(CredentialName, u64)>;
+/// What a compiled set is known by: the digest of its names and values. Not by versions, which say nothing of a
+/// credential that was deleted and made again.
+type SetKey = [u8; 32];
+
+struct Compiled {
+    redactor: Arc<Redactor>,
+    value_bytes: usize,
+    last_used: u64,
+}
 
 /// The actor.
-#[derive(Default)]
 pub struct Sanitizer {
-    compiled: HashMap<SetKey, (u64, Arc<Redactor>)>,
+    compiled: HashMap<SetKey, Compiled>,
     uses: u64,
+    permits: Arc<Semaphore>,
 }
 
 /// The redactor for what an execution was given. Settings that are marked as not secret are left alone.
 #[derive(Message)]
-#[rtype(result = "Arc<Redactor>")]
+#[rtype(result = "Result<Arc<Redactor>, Unavailable>")]
 pub struct Prepare(pub Arc<Vec<Setting>>);
+
+impl Default for Sanitizer {
+    fn default() -> Self {
+        Self { compiled: HashMap::new(), uses: 0, permits: Arc::new(Semaphore::new(COMPILING_AT_ONCE)) }
+    }
+}
 
 impl Actor for Sanitizer {
     type Context = Context<Self>;
 }
 
 impl Handler<Prepare> for Sanitizer {
-    type Result = Arc<Redactor>;
+    type Result = ResponseActFuture<Self, Result<Arc<Redactor>, Unavailable>>;
 
     fn handle(&mut self, Prepare(settings): Prepare, _: &mut Self::Context) -> Self::Result {
-        let secrets = || settings.iter().filter(|setting| setting.secret);
-        let key: SetKey = secrets().map(|setting| (setting.name.clone(), setting.version)).collect();
+        let key = set_key(&settings);
         self.uses += 1;
-        if let Some((last_used, redactor)) = self.compiled.get_mut(&key) {
-            *last_used = self.uses;
-            return redactor.clone();
+        if let Some(known) = self.compiled.get_mut(&key) {
+            known.last_used = self.uses;
+            return Box::pin(actix::fut::ready(Ok(known.redactor.clone())));
         }
-        if self.compiled.len() >= CACHED_SETS {
-            self.forget_least_recently_used();
-        }
-        let redactor = Arc::new(Redactor::compile(secrets().map(|setting| (&setting.name, &setting.value))));
-        self.compiled.insert(key, (self.uses, redactor.clone()));
-        redactor
+        let permits = self.permits.clone();
+        let value_bytes = secrets_of(&settings).map(|(_, value)| value.expose().len()).sum();
+        let compiling = async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire().await.map_err(|_| Unavailable::Actor("sanitizer"))?;
+            let compiling = tokio::task::spawn_blocking(move || Redactor::compile(secrets_of(&settings)));
+            compiling.await.map(Arc::new).map_err(|_| Unavailable::Actor("sanitizer"))
+        };
+        Box::pin(compiling.into_actor(self).map(move |compiled, sanitizer, _| {
+            let redactor = compiled?;
+            sanitizer.keep(key, redactor.clone(), value_bytes);
+            Ok(redactor)
+        }))
     }
 }
 
 impl Sanitizer {
-    fn forget_least_recently_used(&mut self) {
-        let oldest = self.compiled.iter().min_by_key(|(_, (last_used, _))| *last_used);
-        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
-            self.compiled.remove(&key);
+    fn keep(&mut self, key: SetKey, redactor: Arc<Redactor>, value_bytes: usize) {
+        self.compiled.insert(key, Compiled { redactor, value_bytes, last_used: self.uses });
+        let held = |sets: &HashMap<SetKey, Compiled>| sets.values().map(|set| set.value_bytes).sum::<usize>();
+        // One set may be larger than all there may be: the one in use always stays.
+        while self.compiled.len() > 1 && (self.compiled.len() > CACHED_SETS || held(&self.compiled) > CACHED_BYTES) {
+            let oldest = self.compiled.iter().filter(|(other, _)| **other != key).min_by_key(|(_, set)| set.last_used);
+            let Some(oldest) = oldest.map(|(other, _)| *other) else { break };
+            self.compiled.remove(&oldest);
         }
     }
+}
+
+fn secrets_of(settings: &[Setting]) -> impl Iterator<Item = (&CredentialName, &Secret)> {
+    settings.iter().filter(|setting| setting.secret).map(|setting| (&setting.name, &setting.value))
+}
+
+/// Every part is preceded by its length, so that no two sets run into each other.
+fn set_key(settings: &[Setting]) -> SetKey {
+    let mut digest = Sha256::new();
+    for (name, value) in secrets_of(settings) {
+        for part in [name.as_str(), value.expose()] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+    }
+    digest.finalize().into()
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::intervals;
 use crate::domain::{CredentialName, Redaction, Secret};
 
 /// What stands in the place of a value.
 pub(super) const MARKER: &str = "[REDACTED]";
+
+/// Values of more bytes than this in all are compiled to the kind that takes less memory.
+const FASTEST_KIND_BYTES: usize = 8 * 1024;
 
 /// How often each credential was found, in the order of the set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +56,9 @@ impl Redactor {
     pub fn compile<'a>(secrets: impl Iterator<Item = (&'a CredentialName, &'a Secret)>) -> Self {
         let (names, values): (Vec<_>, Vec<_>) = secrets.filter(|(_, value)| !value.expose().is_empty()).unzip();
         let patterns: Vec<&str> = values.into_iter().map(Secret::expose).collect();
+        // The fastest automaton costs about a kilobyte for each byte of the values, the other kind some tens of bytes.
+        let large = patterns.iter().map(|pattern| pattern.len()).sum::<usize>() > FASTEST_KIND_BYTES;
+        let kind = large.then_some(AhoCorasickKind::ContiguousNFA);
         let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
         // Overlapping hits need the standard semantics. Building fails only past 2^31 states, which the limits on
         // values and profiles rule out; should it fail all the same, nothing may leave unscrubbed.
@@ -60,6 +66,7 @@ impl Redactor {
         let automaton = (!patterns.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)
+                .kind(kind)
                 .build(&patterns)
                 .expect("the values fit an automaton")
         });

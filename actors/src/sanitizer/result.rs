@@ -1,13 +1,16 @@
-//! Scrubbing a result: as a tree, so that what comes out is JSON again (SA-4).
+//! Scrubbing a result: token by token, so that what comes out is JSON again (SA-4).
+//!
+//! The text is the script's, hostile if it likes: duplicate keys, escapes where none are needed, names that a JSON library
+//! gives a meaning of its own. So it is never turned into a tree and back: each string and number is looked at where it
+//! stands, and everything else is passed on as it is.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::de::IgnoredAny;
-use serde_json::{Map, Number, Value};
 
 use super::redactor::{Counts, MARKER, Redactor};
 
-/// The script's process sent a result that is no JSON, or one nested deeper than 128 levels.
+/// The script's process sent a result that is no JSON, or one nested deeper than parsers commonly follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the result is not JSON, or is nested 128 levels deep or more; return flatter data")]
 pub struct InvalidResult;
@@ -15,7 +18,7 @@ pub struct InvalidResult;
 /// A number is replaced only when its text holds a value of at least this many characters: `5432` stays a number.
 const NUMBER_MIN_BYTES: usize = 8;
 
-/// serde_json's limit.
+/// serde_json's limit, and that of many others.
 const DEEPEST: usize = 128;
 
 const FIELD: &str = "result";
@@ -23,91 +26,122 @@ const FIELD: &str = "result";
 impl Redactor {
     /// The JSON text of a result that an agent may see. Clean text comes back as it is (SA-2).
     pub fn scrub_result(&self, json: &str, counts: &mut Counts) -> Result<String, InvalidResult> {
-        // Without a backslash no string in it is spelled otherwise than it reads, so the text itself can be searched.
-        let reads_as_spelled = !json.contains('\\');
-        if reads_as_spelled && self.is_clean(json.as_bytes()) {
-            serde_json::from_str::<IgnoredAny>(json).map_err(|_| InvalidResult)?;
-            return if is_too_deep(json) { Err(InvalidResult) } else { Ok(json.to_owned()) };
-        }
-        let tree: Value = serde_json::from_str(json).map_err(|_| InvalidResult)?;
-        match self.scrub_value(&tree, counts) {
-            Cow::Borrowed(_) => Ok(json.to_owned()),
-            Cow::Owned(scrubbed) => serde_json::to_string(&scrubbed).map_err(|_| InvalidResult),
-        }
-    }
-
-    fn scrub_value<'v>(&self, value: &'v Value, counts: &mut Counts) -> Cow<'v, Value> {
-        match value {
-            Value::Null | Value::Bool(_) => Cow::Borrowed(value),
-            Value::Number(number) if self.spells_a_long_value(number, counts) => Cow::Owned(Value::from(MARKER)),
-            Value::Number(_) => Cow::Borrowed(value),
-            Value::String(text) if self.is_clean(text.as_bytes()) => Cow::Borrowed(value),
-            Value::String(text) => Cow::Owned(Value::String(self.scrub(text, FIELD, counts))),
-            Value::Array(items) => {
-                let scrubbed: Vec<_> = items.iter().map(|item| self.scrub_value(item, counts)).collect();
-                if scrubbed.iter().all(|item| matches!(item, Cow::Borrowed(_))) {
-                    return Cow::Borrowed(value);
-                }
-                Cow::Owned(Value::Array(scrubbed.into_iter().map(Cow::into_owned).collect()))
-            }
-            Value::Object(members) => self.scrub_members(members, counts).map_or(Cow::Borrowed(value), Cow::Owned),
-        }
-    }
-
-    /// `None` when nothing in it has to change.
-    fn scrub_members(&self, members: &Map<String, Value>, counts: &mut Counts) -> Option<Value> {
-        let mut changed = false;
-        let mut scrubbed = Map::with_capacity(members.len());
-        for (key, value) in members {
-            let new_value = self.scrub_value(value, counts);
-            let key_is_clean = self.is_clean(key.as_bytes());
-            changed |= !key_is_clean || matches!(new_value, Cow::Owned(_));
-            let new_key = if key_is_clean { key.clone() } else { self.scrub(key, FIELD, counts) };
-            scrubbed.insert(unused_key(&scrubbed, new_key), new_value.into_owned());
-        }
-        changed.then_some(Value::Object(scrubbed))
-    }
-
-    fn spells_a_long_value(&self, number: &Number, counts: &mut Counts) -> bool {
-        let text = number.as_str();
-        if text.len() < NUMBER_MIN_BYTES || self.is_clean(text.as_bytes()) {
-            return false;
-        }
-        let mut found = Counts::default();
-        let hits = self.find(text.as_bytes(), FIELD, &mut found);
-        let long = hits.iter().any(|hit| hit.len() >= NUMBER_MIN_BYTES);
-        if long {
-            counts.merge(found);
-        }
-        long
+        serde_json::from_str::<IgnoredAny>(json).map_err(|_| InvalidResult)?;
+        let mut rewriter =
+            Rewriter { redactor: self, counts, out: String::with_capacity(json.len()), open: Vec::new() };
+        rewriter.rewrite(json)?;
+        Ok(rewriter.out)
     }
 }
 
-/// Whether JSON without escapes nests deeper than parsers commonly follow, which is where the tree above ends too.
-fn is_too_deep(json: &str) -> bool {
-    let (mut depth, mut in_string) = (0usize, false);
-    json.bytes().any(|byte| {
+/// Copies valid JSON to `out`, scrubbing on the way.
+struct Rewriter<'a> {
+    redactor: &'a Redactor,
+    counts: &'a mut Counts,
+    out: String,
+    /// For each array and object that is open, how often a key was scrubbed to the same text.
+    open: Vec<HashMap<String, u64>>,
+}
+
+impl Rewriter<'_> {
+    fn rewrite(&mut self, json: &str) -> Result<(), InvalidResult> {
+        let bytes = json.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let end = match byte {
+                b'"' => end_of_string(bytes, at).ok_or(InvalidResult)?,
+                b'-' | b'0'..=b'9' => end_of_number(bytes, at),
+                _ => at + 1,
+            };
+            let token = json.get(at..end).ok_or(InvalidResult)?;
+            match byte {
+                b'"' => self.string(token, is_key(bytes, end))?,
+                b'-' | b'0'..=b'9' => self.number(token),
+                _ => self.structure(byte)?,
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn structure(&mut self, byte: u8) -> Result<(), InvalidResult> {
         match byte {
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b'[' | b'{' => self.open.push(HashMap::new()),
+            b']' | b'}' => drop(self.open.pop()),
             _ => {}
         }
-        depth >= DEEPEST
-    })
+        // What stands outside strings is ASCII in valid JSON.
+        self.out.push(char::from(byte));
+        if self.open.len() < DEEPEST { Ok(()) } else { Err(InvalidResult) }
+    }
+
+    /// `token` with its quotes.
+    fn string(&mut self, token: &str, is_key: bool) -> Result<(), InvalidResult> {
+        let inner = token.get(1..token.len() - 1).ok_or(InvalidResult)?;
+        let decoded: String;
+        let text = if inner.contains('\\') {
+            decoded = serde_json::from_str(token).map_err(|_| InvalidResult)?;
+            decoded.as_str()
+        } else {
+            inner
+        };
+        if self.redactor.is_clean(text.as_bytes()) {
+            self.out.push_str(token);
+            return Ok(());
+        }
+        let mut scrubbed = self.redactor.scrub(text, FIELD, self.counts);
+        if is_key {
+            self.number_repeated_key(&mut scrubbed);
+        }
+        self.out.push_str(&serde_json::to_string(&scrubbed).map_err(|_| InvalidResult)?);
+        Ok(())
+    }
+
+    /// Two keys of an object that were scrubbed to the same text both stay, told apart by a number.
+    fn number_repeated_key(&mut self, key: &mut String) {
+        let Some(seen) = self.open.last_mut() else { return };
+        let times = seen.entry(key.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            *key = format!("{key} ({times})");
+        }
+    }
+
+    fn number(&mut self, token: &str) {
+        if token.len() >= NUMBER_MIN_BYTES && !self.redactor.is_clean(token.as_bytes()) {
+            let mut found = Counts::default();
+            let hits = self.redactor.find(token.as_bytes(), FIELD, &mut found);
+            if hits.iter().any(|hit| hit.len() >= NUMBER_MIN_BYTES) {
+                self.counts.merge(found);
+                self.out.push('"');
+                self.out.push_str(MARKER);
+                self.out.push('"');
+                return;
+            }
+        }
+        self.out.push_str(token);
+    }
 }
 
-/// Two keys that were scrubbed to the same text both stay.
-fn unused_key(members: &Map<String, Value>, wanted: String) -> String {
-    if !members.contains_key(&wanted) {
-        return wanted;
-    }
-    let mut number = 2u64;
+/// Just past the closing quote of the string that begins at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
     loop {
-        let numbered = format!("{wanted} ({number})");
-        if !members.contains_key(&numbered) {
-            return numbered;
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
         }
-        number += 1;
     }
+}
+
+fn end_of_number(bytes: &[u8], start: usize) -> usize {
+    let of_number = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+    bytes.get(start..).map_or(start, |rest| start + rest.iter().take_while(|byte| of_number(byte)).count())
+}
+
+/// Whether a colon follows, which it does after keys only.
+fn is_key(bytes: &[u8], end: usize) -> bool {
+    let rest = bytes.get(end..).unwrap_or_default();
+    rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
 }

@@ -3,8 +3,8 @@ use std::str::FromStr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::Secret;
 use crate::ports::OutputTail;
+use crate::runtime::{Mailbox, supervise};
 
 fn redactor(secrets: &[(&str, &str)]) -> Redactor {
     let owned: Vec<(CredentialName, Secret)> = secrets
@@ -142,26 +142,81 @@ fn a_long_error_is_cut_after_it_was_scrubbed() {
     assert_eq!(text, "0123[REDACTED]\n[... 3 bytes dropped ...]\n");
 }
 
-#[actix::test]
-async fn a_set_is_compiled_once_and_again_when_a_value_changes() {
-    let mut sanitizer = Sanitizer::default();
-    let mut prepare = |version| {
-        let name = CredentialName::from_str("A").unwrap();
-        let setting = Setting { name, value: Secret::new(format!("value-{version}")), secret: true, version };
-        sanitizer.handle(Prepare(Arc::new(vec![setting])), &mut Context::new())
+async fn prepared(mailbox: &Mailbox<Sanitizer>, values: &[(&str, &str, bool)]) -> Arc<Redactor> {
+    let setting = |&(name, value, secret): &(&str, &str, bool)| Setting {
+        name: CredentialName::from_str(name).unwrap(),
+        value: Secret::new(value.to_owned()),
+        secret,
+        version: 1,
     };
-    let (first, again, changed) = (prepare(1), prepare(1), prepare(2));
+    mailbox.call(Prepare(Arc::new(values.iter().map(setting).collect()))).await.unwrap().unwrap()
+}
+
+async fn started() -> Mailbox<Sanitizer> {
+    let mailbox = supervise("sanitizer", &actix_rt::Arbiter::current(), || Ok(Sanitizer::default()));
+    mailbox.up().await.unwrap();
+    mailbox
+}
+
+#[actix::test]
+async fn a_set_is_compiled_once_and_again_when_a_value_changes_whatever_its_version_says() {
+    let sanitizer = started().await;
+    let first = prepared(&sanitizer, &[("A", "value-1", true)]).await;
+    let again = prepared(&sanitizer, &[("A", "value-1", true)]).await;
+    let changed = prepared(&sanitizer, &[("A", "value-2", true)]).await;
     assert!(Arc::ptr_eq(&first, &again));
-    assert!(!Arc::ptr_eq(&first, &changed));
     assert_eq!(changed.scrub("value-2", "stdout", &mut Counts::default()), "[REDACTED]");
 }
 
 #[actix::test]
 async fn plain_configuration_is_left_alone() {
-    let name = CredentialName::from_str("HOST").unwrap();
-    let setting = Setting { name, value: Secret::new("db.example".into()), secret: false, version: 1 };
-    let redactor = Sanitizer::default().handle(Prepare(Arc::new(vec![setting])), &mut Context::new());
+    let redactor = prepared(&started().await, &[("HOST", "db.example", false)]).await;
     assert_eq!(redactor.scrub("db.example", "stdout", &mut Counts::default()), "db.example");
+}
+
+#[test]
+fn the_cache_is_bounded_in_sets_and_in_bytes_and_keeps_what_is_in_use() {
+    let redactor = Arc::new(redactor(&[]));
+    let mut sanitizer = Sanitizer::default();
+    for number in 0..=CACHED_SETS {
+        sanitizer.uses += 1;
+        sanitizer.keep(
+            [number as u8 ^ (number >> 8) as u8; 32].map(|b| b.wrapping_add(number as u8)),
+            redactor.clone(),
+            1,
+        );
+    }
+    assert!(sanitizer.compiled.len() <= CACHED_SETS);
+    sanitizer.uses += 1;
+    sanitizer.keep([255; 32], redactor, CACHED_BYTES + 1);
+    assert_eq!(sanitizer.compiled.keys().collect::<Vec<_>>(), [&[255; 32]]);
+}
+
+#[test]
+fn a_result_with_the_same_key_twice_hides_nothing_behind_the_second() {
+    let secret = [("A", "first-value-0001")];
+    let json = r#"{"1":"first-value-0001","1":"x"}"#;
+    assert_eq!(scrub_result(&secret, json).unwrap(), r#"{"1":"[REDACTED]","1":"x"}"#);
+    let json = r#"{"1":"first\u002dvalue-0001","1":"x"}"#;
+    assert_eq!(scrub_result(&secret, json).unwrap(), r#"{"1":"[REDACTED]","1":"x"}"#);
+}
+
+#[test]
+fn names_that_a_json_library_keeps_to_itself_mean_nothing() {
+    let secret = [("PIN", "48151")];
+    let json = r#"{"$serde_json::private::Number":"48151"}"#;
+    assert_eq!(scrub_result(&secret, json).unwrap(), r#"{"$serde_json::private::Number":"[REDACTED]"}"#);
+    let json = r#"{"$serde_json::private::RawValue":"1","a":"\n"}"#;
+    assert_eq!(scrub_result(&secret, json).as_deref(), Ok(json));
+}
+
+#[test]
+fn many_keys_that_become_the_same_cost_no_more_than_others() {
+    let secrets = [("A", "aaaa"), ("B", "bbbb")];
+    let keys: Vec<String> =
+        (0..20_000).map(|n| format!("\"{}\":1", ["aaaa", "bbbb"].map(|v| v.repeat(n % 7 + 1)).concat())).collect();
+    let scrubbed = scrub_result(&secrets, &format!("{{{}}}", keys.join(","))).unwrap();
+    assert!(scrubbed.contains("[REDACTED] (20000)"));
 }
 
 proptest! {

@@ -27,7 +27,9 @@ pub enum Entered {
     /// Run now.
     Granted(Lease),
     /// Wait for this. It closes without a word when the server shuts down. Dropping it leaves the queue.
-    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+    Queued(oneshot::Receiver<Result<Lease, WaitEnd>>),
+    /// The server is shutting down.
+    Draining,
     /// Come back later.
     Full {
         /// When, at a guess.
@@ -35,9 +37,14 @@ pub enum Entered {
     },
 }
 
-/// No worker can be started: the reason, in words for the operator.
+/// Why a wait ended without a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoWorker(pub String);
+pub enum WaitEnd {
+    /// No worker can be started: the reason, in words for the operator.
+    NoWorker(String),
+    /// The server is shutting down.
+    Draining,
+}
 
 /// How is the pool? For `/ready`.
 #[derive(Message)]

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use lease::Lease;
 use lease::Signal;
-pub use messages::{Condition, Drain, Enter, Entered, Inspect, NoWorker};
+pub use messages::{Condition, Drain, Enter, Entered, Inspect, WaitEnd};
 use queue::FairQueue;
 use workers::{Choice, Workers};
 
@@ -55,7 +55,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// An execution that waits: told of its lease, or that there will be none.
-type Waiter = oneshot::Sender<Result<Lease, NoWorker>>;
+type Waiter = oneshot::Sender<Result<Lease, WaitEnd>>;
 
 /// The actor.
 pub struct WorkerPool {
@@ -176,7 +176,7 @@ impl WorkerPool {
         tracing::error!(%error, failures = self.failures, "could not start a worker");
         if self.failures >= GIVE_UP_AFTER_FAILURES {
             for waiter in self.queue.drain() {
-                let _ = waiter.send(Err(NoWorker(error.0.clone())));
+                let _ = waiter.send(Err(WaitEnd::NoWorker(error.0.clone())));
             }
         }
         self.last_failure = Some(error);
@@ -239,6 +239,9 @@ impl Handler<Enter> for WorkerPool {
     type Result = Entered;
 
     fn handle(&mut self, Enter { profile, even_if_full }: Enter, context: &mut Self::Context) -> Self::Result {
+        if self.draining {
+            return Entered::Draining;
+        }
         let nobody_waits = self.queue.is_empty();
         if !self.draining
             && nobody_waits
@@ -283,7 +286,9 @@ impl Handler<Drain> for WorkerPool {
     fn handle(&mut self, Drain: Drain, _: &mut Self::Context) {
         self.draining = true;
         // Those who wait stay pending on disk and run after the next start.
-        drop(self.queue.drain());
+        for waiter in self.queue.drain() {
+            let _ = waiter.send(Err(WaitEnd::Draining));
+        }
         self.workers.end_idle(Duration::ZERO);
     }
 }
