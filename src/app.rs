@@ -66,8 +66,7 @@ fn start_arbiters(runtime: &Arc<Runtime>) -> (Vec<Arbiter>, Arbiters) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let control = start();
     let executors: Vec<Arbiter> = (0..cores.min(MOST_EXECUTORS)).map(|_| start()).collect();
-    let handles =
-        Arbiters { control: control.handle(), executors: executors.iter().map(Arbiter::handle).collect() };
+    let handles = Arbiters { control: control.handle(), executors: executors.iter().map(Arbiter::handle).collect() };
     (executors.into_iter().chain([control]).collect(), handles)
 }
 
@@ -93,9 +92,8 @@ where
     let interpreter = launcher.interpreter().await?;
     let (major, minor, patch) = interpreter.version;
     tracing::info!(python = %interpreter.executable.display(), version = %format_args!("{major}.{minor}.{patch}"), "found an interpreter");
-    let server = Server::bind(server_config(&config))
-        .await
-        .with_context(|| format!("could not listen on {}", config.listen))?;
+    let server =
+        Server::bind(server_config(&config)).await.with_context(|| format!("could not listen on {}", config.listen))?;
     let address = server.local_addr();
 
     let ports = CorePorts { store: store.clone(), launcher, clock: Arc::new(SystemClock), entropy, keyring };

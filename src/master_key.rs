@@ -65,12 +65,14 @@ fn create(path: &Path, entropy: &dyn Entropy) -> anyhow::Result<MasterKey> {
     }
     // Under another name first: a crash half-way leaves no half key behind.
     let unfinished = path.with_extension("new");
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished).and_then(|mut file| {
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    });
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished).and_then(
+        |mut file| {
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&unfinished, path)?;
+            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        },
+    );
     written.with_context(|| format!("could not write the master key {}", path.display()))?;
     tracing::info!(file = %path.display(), "made a master key; keep a copy of it apart from the data");
     Ok(key)

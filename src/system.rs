@@ -8,6 +8,7 @@ use jiff::Timestamp;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock that everybody else is to ask")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Show the whole story on a temporary instance: a secret goes in, a script uses it, and it does not come out
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell, as in: airlock completions bash > /etc/bash_completion.d/airlock
@@ -37,7 +37,7 @@ enum Command {
 /// Parses the arguments and runs the command. Errors are sentences on standard error.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Worker(args) => return guard::run_cli(args),

@@ -81,12 +81,14 @@ pub(super) fn refuse_cross_site(exchange: &Exchange, public: Option<&PublicUrl>)
 /// What a browser tells of where a request comes from (Fetch Metadata).
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Proof that a request comes from this origin: the browser says so, or its `Origin` is one of our names.
+/// Proof that a request comes from this origin: the browser says so, or its `Origin` is one of our names. Where both are
+/// there, both must say it.
 fn is_same_origin(exchange: &Exchange, public: Option<&PublicUrl>) -> bool {
     let header = |name: &str| exchange.headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let own_origin = header(ORIGIN.as_str()).map(|origin| is_own_origin(origin, exchange, public));
     match header(SEC_FETCH_SITE) {
-        Some("same-origin") => true,
-        None | Some("none") => header(ORIGIN.as_str()).is_some_and(|origin| is_own_origin(origin, exchange, public)),
+        Some("same-origin") => own_origin.unwrap_or(true),
+        None | Some("none") => own_origin.unwrap_or(false),
         Some(_) => false,
     }
 }
@@ -164,6 +166,7 @@ mod tests {
         assert_eq!(post(&[("sec-fetch-site", "same-origin")]), None);
         assert_eq!(post(&[("origin", "https://airlock.example")]), None);
         assert_eq!(post(&[("sec-fetch-site", "none"), ("origin", "https://airlock.example")]), None);
+        assert_eq!(post(&[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "none")]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "same-site"), ("origin", "https://airlock.example")]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Some(403));

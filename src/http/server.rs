@@ -142,6 +142,17 @@ impl Server {
     }
 }
 
+/// HTTP/1.0 need not say what host it wants: then it is the address that was connected to.
+fn with_host<B>(mut request: http::Request<B>, local: Option<SocketAddr>) -> http::Request<B> {
+    if request.version() == http::Version::HTTP_10
+        && !request.headers().contains_key(http::header::HOST)
+        && let Some(host) = local.and_then(|local| http::HeaderValue::from_str(&local.to_string()).ok())
+    {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
+    request
+}
+
 struct Connection {
     peer: SocketAddr,
     /// Finish what is in flight.
@@ -159,8 +170,9 @@ impl Connection {
         // Without these the connection still works, only later or longer.
         let _no_delay = stream.set_nodelay(true);
         let _stall = setsockopt(&stream, sockopt::TcpUserTimeout, &WRITE_STALL_MS);
+        let local = stream.local_addr().ok();
         let answer = service_fn(|request| {
-            let answer = service(Exchange::new(request, self.peer));
+            let answer = service(Exchange::new(with_host(request, local), self.peer));
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
         let mut connection = pin!(

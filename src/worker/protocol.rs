@@ -24,7 +24,7 @@ pub const MAX_PART_BYTES: usize = 256 * 1024;
 pub const OUTPUT_MARGIN_BYTES: u64 = 64 * 1024;
 
 /// Longest message of a run's end (error, its kind and its traceback), in bytes.
-pub const MAX_REPORT_BYTES: usize = 1024 * 1024;
+pub const MAX_REPORT_BYTES: usize = 4 * 1024 * 1024;
 
 const HEADER_BYTES: usize = 4;
 

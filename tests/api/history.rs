@@ -149,7 +149,7 @@ async fn the_detail_is_the_agents_view_and_what_only_the_administrator_sees() {
         assert_eq!(&detail[member], value, "{member}");
     }
     assert_eq!(detail["script"], script);
-    for hidden in ["script", "redactions", "suspicious", "llm_exchanges", "egress"] {
+    for hidden in ["script", "redactions", "suspicious"] {
         assert!(detail.get(hidden).is_some(), "{hidden}: {detail}");
         assert!(seen.get(hidden).is_none(), "{hidden}: {seen}");
     }

@@ -6,7 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test fails by panicking, and explains itself on stderr"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, explains itself on stderr, and lives in the world's own time"
 )]
 
 #[path = "../support/mod.rs"]

@@ -1,6 +1,7 @@
 //! A launched worker and its runs, for tests.
 
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Worker {
     pub(crate) worker: LaunchedWorker,
     pub(crate) base: PathBuf,
-    _home: tempfile::TempDir,
+    pub(crate) _home: tempfile::TempDir,
     tokens: AtomicU64,
 }
 
@@ -35,6 +36,8 @@ pub(crate) fn config() -> (LocalConfig, tempfile::TempDir) {
     let config = LocalConfig {
         binary: Some(env!("CARGO_BIN_EXE_airlock").into()),
         tmp_base: Some(home.path().join("workers")),
+        // Not the users of a server that may run beside the tests.
+        uid_base: 61_000,
         ..LocalConfig::default()
     };
     (config, home)
@@ -162,4 +165,91 @@ impl Ended {
         assert_eq!(self.outcome(), "completed", "{}\n{}", self.error(), String::from_utf8_lossy(&self.stderr));
         serde_json::from_str(self.result().expect("a result")).expect("JSON")
     }
+}
+
+/// Every process whose arguments name `base`: those of the worker's that are Airlock's own, and all that is below them.
+pub(crate) fn processes_of_worker(base: &Path) -> Vec<i32> {
+    let (_, keeper) = guard_and_keeper(base);
+    let mut all = vec![keeper];
+    all.extend(tree_below(keeper));
+    all
+}
+
+/// The process ids of a worker's guard and keeper.
+pub(crate) fn guard_and_keeper(base: &Path) -> (i32, i32) {
+    let named = pids().into_iter().filter(|pid| {
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&arguments).into_owned();
+        text.starts_with("airlock\0worker\0") && text.contains(&*base.to_string_lossy())
+    });
+    let named = named.collect::<Vec<_>>();
+    let keeper = named.iter().copied().find(|&pid| !named.contains(&parent(pid))).expect("a keeper");
+    let guard = named.iter().copied().find(|&pid| parent(pid) == keeper).expect("a guard");
+    (guard, keeper)
+}
+
+/// The user of a worker, if that is not this process's own.
+pub(crate) fn uid_of_worker(base: &Path) -> Option<u32> {
+    let (guard, _) = guard_and_keeper(base);
+    let uid = uid_of(guard);
+    (uid != nix::unistd::geteuid().as_raw()).then_some(uid)
+}
+
+pub(crate) fn processes_of(uid: u32) -> Vec<i32> {
+    // A process that has ended and waits to be reaped runs nothing.
+    let ended = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    pids().into_iter().filter(|&pid| uid_of(pid) == uid && !ended(pid)).collect()
+}
+
+pub(crate) fn tree_below(root: i32) -> Vec<i32> {
+    let mut found = children(root);
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
+pub(crate) fn children(of: i32) -> Vec<i32> {
+    pids().into_iter().filter(|&pid| parent(pid) == of).collect()
+}
+
+fn pids() -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn status(pid: i32, field: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(field))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn parent(pid: i32) -> i32 {
+    status(pid, "PPid:").map_or(0, |parent| parent as i32)
+}
+
+fn uid_of(pid: i32) -> u32 {
+    status(pid, "Uid:").unwrap_or(u32::MAX)
+}
+
+/// Descriptors that tell when each process has ended, whatever becomes of its number.
+pub(crate) fn watch_all(pids: &[i32]) -> Vec<OwnedFd> {
+    let opened = pids.iter().filter_map(|&pid| {
+        // SAFETY: plain system call; the descriptor is new.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
+        // SAFETY: as above.
+        (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
+    });
+    opened.collect()
+}
+
+/// True when all of them have ended, or do within so many milliseconds each.
+pub(crate) fn gone(all: &[OwnedFd], patience_ms: i32) -> bool {
+    all.iter().all(|process| {
+        let mut waited = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor, as told.
+        unsafe { libc::poll(&mut waited, 1, patience_ms) == 1 }
+    })
 }

@@ -91,6 +91,7 @@ impl Core {
             supervise("worker pool", control, move || Ok(WorkerPool::new(pool, launcher.clone())))
         };
         let sanitizer = supervise("sanitizer", control, || Ok(Sanitizer::default()));
+        tokio::try_join!(vault.up(), registry.up(), pool.up(), sanitizer.up())?;
 
         let hasher = PasswordHasher::new(config.password, entropy.clone());
         let sessions = Sessions::load(store.clone(), clock.clone(), entropy, hasher, config.sessions)?;

@@ -10,7 +10,7 @@ use super::{Core, SubmitError, Unavailable};
 use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, ProfileId, Status};
 use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
-use crate::profile_registry::{Authorize, Refusal};
+use crate::profile_registry::{Authorize, FlushUse, Refusal};
 use crate::vault::WithoutValue;
 use crate::worker_pool::{Drain, Enter, Entered, Inspect};
 
@@ -143,9 +143,7 @@ impl Core {
         let Some(mut watched) = self.inner.parts.directory.watch(id) else {
             return Ok(self.execution(id).await?.unwrap_or(first));
         };
-        let waited = tokio::time::timeout(wait, async {
-            watched.wait_for(enough).await.ok().map(|view| view.clone())
-        });
+        let waited = tokio::time::timeout(wait, async { watched.wait_for(enough).await.ok().map(|view| view.clone()) });
         // `None`: the wait is over, or the execution left with another status than was waited for.
         let seen = waited.await.unwrap_or(None);
         match seen {
@@ -204,7 +202,9 @@ impl Core {
                 tracing::error!("some executions did not end; they will be interrupted at the next start");
             }
         }
+        // What follows is not worth failing a shutdown for: the actors say what went wrong.
         let _ = self.inner.pool.call(Drain).await;
+        let _ = self.inner.registry.call(FlushUse).await;
     }
 
     /// The thread for the next execution: they take turns.

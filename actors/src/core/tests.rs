@@ -49,15 +49,7 @@ impl World {
             password: PasswordCost::danger_next_to_nothing(),
         };
         let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
-        // The actors come up on this thread as soon as it is let go.
-        let core = loop {
-            tokio::task::yield_now().await;
-            match Core::start(Arbiters { control: arbiters.control.clone(), executors: arbiters.executors.clone() }, config, ports.clone()).await {
-                Ok(core) => break core,
-                Err(StartError::Unavailable(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let core = Core::start(arbiters, config, ports).await.expect("it starts");
         while core.readiness().await.worker.is_none() {
             tokio::task::yield_now().await;
         }
@@ -76,7 +68,11 @@ impl World {
         (profile.id, secret)
     }
 
-    async fn submit(&self, (profile_id, secret): &(ProfileId, Secret), script: &str) -> Result<ExecutionView, SubmitError> {
+    async fn submit(
+        &self,
+        (profile_id, secret): &(ProfileId, Secret),
+        script: &str,
+    ) -> Result<ExecutionView, SubmitError> {
         self.core
             .submit(Submission {
                 profile_id: profile_id.clone(),
@@ -459,10 +455,7 @@ async fn draining_lets_what_runs_finish_and_leaves_what_waits_on_disk() {
     let core = world.core.clone();
     let draining = tokio::spawn(async move { core.drain(Duration::from_secs(30)).await });
     tokio::task::yield_now().await;
-    assert!(matches!(
-        world.submit(&agent, "4").await,
-        Err(SubmitError::Unavailable(Unavailable::Draining))
-    ));
+    assert!(matches!(world.submit(&agent, "4").await, Err(SubmitError::Unavailable(Unavailable::Draining))));
     first.complete(None);
     draining.await.unwrap();
     assert_eq!(world.status(&views[0]).await, Status::Completed);

@@ -74,6 +74,8 @@ pub struct Execution {
     prepared: Option<Result<Prepared, Unavailable>>,
     /// The rules said `Start` before the values were there.
     start_wanted: bool,
+    /// When the script was handed to the worker: a moment after `started_at`, which is when that was written down.
+    running_since: Option<Timestamp>,
     token: RunToken,
     remains: Remains,
     output: Option<Arc<ExecutionOutput>>,
@@ -143,6 +145,7 @@ impl Execution {
             accepted,
             prepared: None,
             start_wanted: false,
+            running_since: None,
             token,
             remains: Remains { output_bytes, ..Remains::default() },
             output: None,
@@ -175,6 +178,7 @@ impl Execution {
             }
             Effect::Publish => self.publish(),
             Effect::Start => {
+                self.running_since = Some(self.parts.clock.now());
                 self.start_wanted = true;
                 self.start_if_prepared(context);
             }
@@ -207,12 +211,7 @@ impl Execution {
     }
 
     /// EX-1: only ever called for what is on disk.
-    fn publish(&mut self) {
-        if let State::Running { deadline } = self.state {
-            // The time starts now, not when the record was written.
-            self.record.started_at = Some(self.parts.clock.now());
-            self.record.deadline = Some(deadline);
-        }
+    fn publish(&self) {
         self.view.send_replace(ExecutionView { record: self.record.clone(), output: self.output.clone() });
     }
 
@@ -289,13 +288,15 @@ impl Execution {
 
     fn finish(&mut self, verdict: Verdict, context: &mut Context<Self>) {
         let remains = std::mem::take(&mut self.remains);
-        let record = self.record.clone();
+        let mut record = self.record.clone();
+        let now = self.parts.clock.now();
+        record.execution_time_ms = self.running_since.map(|since| outcome::milliseconds_between(since, now));
         let redactor = match self.prepared.take() {
             Some(Ok(prepared)) => prepared.redactor,
             // It was not started, so nothing in `remains` is the script's.
             _ => Arc::new(Redactor::compile(std::iter::empty())),
         };
-        let (store, now) = (self.parts.store.clone(), self.parts.clock.now());
+        let store = self.parts.store.clone();
         let finishing = async move {
             let (record, output) = conclude(record, verdict, remains, redactor, now).await;
             let output = Arc::new(output);

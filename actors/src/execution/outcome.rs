@@ -76,7 +76,7 @@ pub(super) fn conclude(
         Err(InvalidResult) => {}
     }
 
-    record.usage = record.started_at.map(|_| end.usage);
+    record.usage = record.execution_time_ms.map(|_| end.usage);
     record.redactions = counts.into_redactions();
     finish(&mut record, now);
     (record, output)
@@ -102,10 +102,9 @@ pub(crate) fn interrupted(mut record: ExecutionRecord, now: Timestamp) -> (Execu
 fn finish(record: &mut ExecutionRecord, now: Timestamp) {
     record.completed_at = Some(now);
     record.deadline = None;
-    record.execution_time_ms = record.started_at.map(|started| milliseconds_between(started, now));
 }
 
-fn milliseconds_between(earlier: Timestamp, later: Timestamp) -> u64 {
+pub(super) fn milliseconds_between(earlier: Timestamp, later: Timestamp) -> u64 {
     u64::try_from(later.as_millisecond() - earlier.as_millisecond()).unwrap_or(0)
 }
 

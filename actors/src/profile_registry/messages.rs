@@ -112,6 +112,11 @@ pub struct Revoke(pub ProfileId);
 #[rtype(result = "Result<(), ConfigError>")]
 pub struct Delete(pub ProfileId);
 
+/// Writes down when profiles were last used: once a minute, and when the server stops.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FlushUse;
+
 /// May this profile's agent run scripts now? Counts as a use.
 #[derive(Message)]
 #[rtype(result = "Result<Authority, Refusal>")]

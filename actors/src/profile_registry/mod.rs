@@ -24,8 +24,8 @@ use jiff::Timestamp;
 
 pub use authority::Authority;
 pub use messages::{
-    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, IssueKey, KeyIssue, List, ProfileChange,
-    Refusal, Revoke, Update, UsersOf,
+    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List,
+    ProfileChange, Refusal, Revoke, Update, UsersOf,
 };
 
 use crate::core::{ConfigError, Unavailable};
@@ -141,20 +141,21 @@ impl ProfileRegistry {
         Ok(key)
     }
 
-    fn flush_use(&mut self, context: &mut Context<Self>) {
+    /// What is on disk only up to a minute ago, for a write.
+    fn take_used(&mut self) -> Vec<Write> {
         let used = std::mem::take(&mut self.used);
-        let records = used.iter().filter_map(|id| self.profiles.get(id).cloned());
-        let batch: Vec<Write> = records.map(Write::PutProfile).collect();
-        if batch.is_empty() {
-            return;
-        }
+        used.iter().filter_map(|id| self.profiles.get(id).cloned()).map(Write::PutProfile).collect()
+    }
+
+    fn flush_use(&mut self) -> AtomicResponse<Self, ()> {
+        let batch = self.take_used();
         let store = self.ports.store.clone();
-        let flush = async move { store.commit(batch).await };
-        context.wait(flush.into_actor(self).map(|flushed, _, _| {
+        let flush = async move { if batch.is_empty() { Ok(()) } else { store.commit(batch).await } };
+        AtomicResponse::new(Box::pin(flush.into_actor(self).map(|flushed, _, _| {
             if let Err(error) = flushed {
                 tracing::warn!(%error, "could not write when profiles were last used");
             }
-        }));
+        })))
     }
 }
 
@@ -171,7 +172,15 @@ impl Actor for ProfileRegistry {
         for record in records {
             self.watch_expiry(&record, context);
         }
-        context.run_interval(FLUSH_USE_EVERY, Self::flush_use);
+        context.run_interval(FLUSH_USE_EVERY, |_, context| context.notify(FlushUse));
+    }
+}
+
+impl Handler<FlushUse> for ProfileRegistry {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, FlushUse: FlushUse, _: &mut Self::Context) -> Self::Result {
+        self.flush_use()
     }
 }
 

@@ -1,10 +1,11 @@
 //! A typed way to an actor that outlives the actor's restarts.
 
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message};
+
+use tokio::sync::watch;
 
 use crate::core::Unavailable;
 
@@ -15,7 +16,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Reaches the current instance of a supervised actor.
 pub struct Mailbox<A: Actor> {
     name: &'static str,
-    current: Arc<RwLock<Option<Addr<A>>>>,
+    current: watch::Receiver<Option<Addr<A>>>,
 }
 
 impl<A: Actor> Clone for Mailbox<A> {
@@ -25,12 +26,18 @@ impl<A: Actor> Clone for Mailbox<A> {
 }
 
 impl<A: Actor> Mailbox<A> {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, current: Arc::new(RwLock::new(None)) }
+    pub(super) fn new(name: &'static str) -> (watch::Sender<Option<Addr<A>>>, Self) {
+        let (publish, current) = watch::channel(None);
+        (publish, Self { name, current })
     }
 
-    pub(super) fn set(&self, address: Option<Addr<A>>) {
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = address;
+    /// Waits until the actor is up for the first time.
+    pub async fn up(&self) -> Result<(), Unavailable> {
+        let mut current = self.current.clone();
+        match tokio::time::timeout(CALL_TIMEOUT, current.wait_for(Option::is_some)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::Actor(self.name)),
+        }
     }
 
     /// Sends a message and awaits its answer. The answer of an actor that panicked over it is `Unavailable`.
@@ -41,8 +48,7 @@ impl<A: Actor> Mailbox<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        let address = self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let address = address.ok_or(Unavailable::Actor(self.name))?;
+        let address = self.current.borrow().clone().ok_or(Unavailable::Actor(self.name))?;
         match tokio::time::timeout(CALL_TIMEOUT, address.send(message)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Unavailable::Actor(self.name)),

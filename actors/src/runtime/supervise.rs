@@ -1,10 +1,10 @@
 //! Restart after a panic, from a factory.
 
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context};
 use actix_rt::ArbiterHandle;
+use tokio::sync::watch;
 
 use super::Mailbox;
 use crate::ports::StoreError;
@@ -21,19 +21,15 @@ where
     A: Actor<Context = Context<A>>,
     F: Fn() -> Result<A, StoreError> + Send + 'static,
 {
-    let mailbox = Mailbox::new(name);
-    let published = mailbox.clone();
-    let (up, is_up) = std::sync::mpsc::sync_channel(1);
-    let spawned = arbiter.spawn_fn(move || drop(actix_rt::spawn(keep_running(name, published, factory, up))));
-    // On the arbiter's own thread nobody else could start the actor while we wait.
-    let on_this_arbiter = actix_rt::Arbiter::try_current().is_some();
-    if spawned && !on_this_arbiter {
-        let _ = is_up.recv_timeout(Duration::from_secs(5));
+    let (publish, mailbox) = Mailbox::new(name);
+    let spawned = arbiter.spawn_fn(move || drop(actix_rt::spawn(keep_running(name, publish, factory))));
+    if !spawned {
+        tracing::error!(actor = name, "actor could not be started: its thread is gone");
     }
     mailbox
 }
 
-async fn keep_running<A, F>(name: &'static str, mailbox: Mailbox<A>, factory: F, up: SyncSender<()>)
+async fn keep_running<A, F>(name: &'static str, publish: watch::Sender<Option<Addr<A>>>, factory: F)
 where
     A: Actor<Context = Context<A>>,
     F: Fn() -> Result<A, StoreError>,
@@ -43,11 +39,11 @@ where
         match factory() {
             Ok(actor) => {
                 let context = Context::new();
-                mailbox.set(Some(context.address()));
-                let running = actix_rt::spawn(context.into_future(actor));
-                let _ = up.try_send(());
-                if running.await.is_ok() {
-                    break mailbox.set(None);
+                publish.send_replace(Some(context.address()));
+                let ended = actix_rt::spawn(context.into_future(actor)).await;
+                publish.send_replace(None);
+                if ended.is_ok() {
+                    return;
                 }
                 tracing::error!(actor = name, restarts, "actor panicked, restarting it");
             }
@@ -86,7 +82,7 @@ mod tests {
     #[actix::test]
     async fn an_actor_that_panicked_answers_the_next_call() {
         let mailbox = supervise("fragile", &actix_rt::Arbiter::current(), || Ok(Fragile));
-        tokio::task::yield_now().await;
+        mailbox.up().await.expect("it starts");
         assert_eq!(mailbox.call(Half(4)).await.ok(), Some(2));
         assert!(matches!(mailbox.call(Half(3)).await, Err(Unavailable::Actor("fragile"))));
         loop {

@@ -66,7 +66,8 @@ impl Tables {
     }
 
     fn update(&mut self, record: ExecutionRecord, output: Option<ExecutionOutput>) -> Result<(), StoreError> {
-        let stored = self.executions.get_mut(&record.id).ok_or_else(|| StoreError::Failed("no such execution".into()))?;
+        let stored =
+            self.executions.get_mut(&record.id).ok_or_else(|| StoreError::Failed("no such execution".into()))?;
         if stored.0.status.is_final() {
             return Err(StoreError::Failed("a final record never changes".into()));
         }

@@ -13,11 +13,9 @@ use nix::unistd::Pid;
 use super::capture::{self, Capture};
 use super::channel::{Channel, Report};
 use super::confine::rlimits::{ExecutionLimit, for_execution};
+use super::oom;
 use crate::worker::protocol::{Outcome, Run};
 use crate::worker::tree::TreeRemoval;
-
-/// Longest name of an exception's class that is passed on, in bytes.
-const MAX_ERROR_TYPE_BYTES: usize = 200;
 
 /// Where a process is in its life. It only goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +148,7 @@ impl Execution {
         // What names a process that is gone.
         self.process = None;
         if let Some((_, limits)) = &self.run {
-            let verdict = verdict_of_status(status, &usage, limits);
+            let verdict = verdict_of_status(status, &usage, limits, oom::killed_since_last_asked);
             self.outcome.get_or_insert(verdict);
         }
     }
@@ -167,10 +165,9 @@ impl Execution {
 /// What the runtime's report says.
 pub(crate) fn verdict_of_report(report: Report) -> Outcome {
     let Report { error_type, error, traceback } = report;
-    let Some(mut name) = error_type.or_else(|| error.is_some().then(|| "Error".to_owned())) else {
+    let Some(name) = error_type.or_else(|| error.is_some().then(|| "Error".to_owned())) else {
         return Outcome::Completed;
     };
-    name.truncate(name.floor_char_boundary(MAX_ERROR_TYPE_BYTES));
     let error = error.unwrap_or_else(|| name.clone());
     let error_type = match name.as_str() {
         "SandboxFailed" => ErrorType::SandboxFailed,
@@ -181,16 +178,15 @@ pub(crate) fn verdict_of_report(report: Report) -> Outcome {
 }
 
 /// What a process that ended without a report died of.
-fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits) -> Outcome {
+fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits, out_of_memory: fn() -> bool) -> Outcome {
     let cpu_used_up = usage.cpu_ms >= limits.cpu_seconds.saturating_mul(1000);
     if libc::WIFSIGNALED(status) {
         return match libc::WTERMSIG(status) {
             libc::SIGXCPU => cpu_limit(limits),
             libc::SIGKILL if cpu_used_up => cpu_limit(limits),
-            libc::SIGKILL => failure(
+            libc::SIGKILL if out_of_memory() => failure(
                 ErrorType::MemoryLimit,
-                "MemoryLimit: the script was killed, most likely because the machine ran out of memory; use less at a time"
-                    .to_owned(),
+                "MemoryLimit: the kernel ended the script because memory had run out; use less at a time".to_owned(),
             ),
             signal => failure(
                 ErrorType::ProcessDied,
@@ -245,11 +241,13 @@ mod tests {
         let limits = RunLimits { cpu_seconds: 2, ..RunLimits::DEFAULT };
         let verdict = |status, cpu_ms| {
             let usage = Usage { cpu_ms, max_rss_bytes: 0 };
-            kind(&verdict_of_status(status, &usage, &limits)).to_owned()
+            kind(&verdict_of_status(status, &usage, &limits, || false)).to_owned()
         };
         assert_eq!(verdict(libc::SIGXCPU, 2_000), "CpuLimit");
         assert_eq!(verdict(libc::SIGKILL, 3_000), "CpuLimit");
-        assert_eq!(verdict(libc::SIGKILL, 10), "MemoryLimit");
+        assert_eq!(verdict(libc::SIGKILL, 10), "ProcessDied");
+        let usage = Usage::default();
+        assert_eq!(kind(&verdict_of_status(libc::SIGKILL, &usage, &limits, || true)), "MemoryLimit");
         assert_eq!(verdict(libc::SIGSEGV, 10), "ProcessDied");
         assert_eq!(verdict(34, 10), "ProcessDied");
         assert_eq!(verdict(7 << 8, 10), "ProcessDied");
@@ -266,7 +264,8 @@ mod tests {
         assert_eq!(kind(&verdict_of_report(report(Some("SandboxFailed"), None))), "SandboxFailed");
         assert_eq!(kind(&verdict_of_report(report(Some("NameError"), Some("NameError: x")))), "NameError");
         assert_eq!(kind(&verdict_of_report(report(None, Some("?")))), "Error");
-        let long = "é".repeat(MAX_ERROR_TYPE_BYTES);
-        assert!(kind(&verdict_of_report(report(Some(&long), None))).len() <= MAX_ERROR_TYPE_BYTES);
+        // Not cut here: the server must see a whole secret to scrub it.
+        let long = "é".repeat(70_000);
+        assert_eq!(kind(&verdict_of_report(report(Some(&long), None))), long);
     }
 }

@@ -19,6 +19,7 @@ mod descendants;
 mod execution;
 mod forkserver;
 mod keeper;
+mod oom;
 mod supervise;
 mod uplink;
 
@@ -59,6 +60,7 @@ pub struct GuardArgs {
 }
 
 /// Entry of the hidden subcommand. Call it before any thread is started.
+#[expect(clippy::needless_pass_by_value, reason = "the command line has no further use for it")]
 pub fn run_cli(args: GuardArgs) -> ExitCode {
     if let Err(why) = harden().and_then(|()| keeper::split()) {
         say(&why);
@@ -76,6 +78,7 @@ pub fn run_cli(args: GuardArgs) -> ExitCode {
 }
 
 fn serve(args: &GuardArgs) -> Result<(), String> {
+    oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
     let started = ForkServer::start(args).and_then(|(fork_server, ready, layers)| {
         let guard = Guard::new(args, fork_server)?;

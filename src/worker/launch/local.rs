@@ -24,7 +24,8 @@ pub struct LocalConfig {
     pub python: Option<PathBuf>,
     /// Folder for what workers need while they run, made if it is not there; `None`: one in the system's temporary folder.
     pub tmp_base: Option<PathBuf>,
-    /// The first of the users that workers get when the server is root.
+    /// The first of the users that workers get when the server is root. It and the next few thousand must be nobody else's:
+    /// whatever runs as one of them is killed when a worker gets it.
     pub uid_base: u32,
     /// How many processes wait in each worker, forked ahead.
     pub forked_ahead: usize,
@@ -82,18 +83,32 @@ impl LocalLauncher {
 
     /// The interpreter that scripts run on; found once.
     pub async fn interpreter(&self) -> Result<&Interpreter, LaunchError> {
-        let run_as = self.plan.own_users.then_some(self.plan.config.uid_base);
-        let find = || python::find(self.plan.config.python.as_deref(), run_as);
-        self.interpreter.get_or_try_init(find).await.map_err(LaunchError)
+        self.interpreter.get_or_try_init(|| self.find_interpreter()).await.map_err(LaunchError)
+    }
+
+    async fn find_interpreter(&self) -> Result<Interpreter, String> {
+        let plan = Arc::clone(&self.plan);
+        // Leased, or a worker that starts beside it would take the probe for something left of an earlier one.
+        let leased = tokio::task::spawn_blocking(move || plan.lease(0)).await.map_err(|error| error.to_string())??;
+        let run_as = self.plan.own_users.then(|| leased.number());
+        python::find(self.plan.config.python.as_deref(), run_as).await
     }
 }
 
 impl Plan {
+    /// A user of its own, or just a number, for the worker of `slot`.
+    fn lease(&self, slot: u32) -> Result<Lease, String> {
+        match self.own_users {
+            true => Lease::user(self.config.uid_base.saturating_add(slot)),
+            false => Lease::number_in(&self.tmp_base, slot),
+        }
+    }
+
     /// Takes a lease and makes the folder: touches files, so not for a runtime's thread.
     fn prepare(&self, slot: u32, interpreter: &Interpreter) -> Result<GuardCommand, String> {
-        let lease = Lease::acquire(&self.tmp_base, slot)?;
-        let user = self.own_users.then(|| self.config.uid_base.saturating_add(lease.number()));
-        let folder = lease.make_folder(user)?;
+        let lease = self.lease(slot)?;
+        let user = self.own_users.then(|| lease.number());
+        let folder = lease.make_folder(&self.tmp_base, user)?;
         let mut arguments: Vec<OsString> =
             vec!["worker".into(), "--python".into(), interpreter.executable.clone().into()];
         for path in &interpreter.paths {

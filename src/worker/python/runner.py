@@ -16,6 +16,7 @@ from _signal import SIG_BLOCK, pthread_sigmask, valid_signals
 from os import _exit, getpid
 
 from _airlock_channel import DONE, RESULT, RUN
+from _airlock_landlock import flush_c_streams
 from _airlock_report import COMPLETED, SCRIPT_FILE, Report, as_json, describe
 from airlock import _begin, _result, llm, set_result, settings
 
@@ -147,6 +148,7 @@ def _flush():
             getattr(sys, name).flush()
         except BaseException:  # closed, deleted, replaced by anything, or nobody reads it any more
             continue
+    flush_c_streams()
 
 
 def _end_as_child(error, report):

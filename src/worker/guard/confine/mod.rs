@@ -76,6 +76,7 @@ pub enum Report {
 }
 
 /// Entry of the hidden subcommand. Returns only when it failed.
+#[expect(clippy::needless_pass_by_value, reason = "the command line has no further use for it")]
 pub fn run_cli(args: ConfineArgs) -> ExitCode {
     let mut reporter = Reporter(args.report_fd);
     if let Err(why) = clean_up(args.report_fd) {

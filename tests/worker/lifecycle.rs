@@ -1,0 +1,194 @@
+//! How workers begin and end, and that nothing outlives them (WK-3).
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use airlock::worker::launch::{LocalConfig, LocalLauncher};
+use airlock_actors::ports::{WorkerGone, WorkerLauncher as _};
+
+use crate::support::{DEADLINE, Worker, config, gone, guard_and_keeper, processes_of_worker, tree_below, watch_all};
+
+const DAEMON: &str = "import os, signal
+r, w = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(w, b'x')
+        while True: signal.pause()
+    os._exit(0)
+os.read(r, 1)
+print('ready', flush=True)
+signal.pause()";
+
+#[tokio::test]
+async fn shutdown_ends_the_worker_and_cleans_up() {
+    let worker = Worker::launch().await;
+    let mut run = worker.start(DAEMON);
+    run.until_printed("ready").await;
+    let all = watch_all(&processes_of_worker(&worker.base));
+    worker.link().shutdown();
+    let Worker { worker, base, .. } = worker;
+    let reason = tokio::time::timeout(DEADLINE, worker.exited).await.expect("in time");
+    assert!(reason.contains("exit status: 0"), "{reason}");
+    assert!(run.end_or_lost().await.is_none());
+    // Told only once all is over: nothing to wait for.
+    assert!(gone(&all, 0), "a process outlived its worker");
+    let left = std::fs::read_dir(&base).expect("is there").flatten().filter(|entry| entry.path().is_dir()).count();
+    assert_eq!(left, 0, "the temporary folder stayed");
+}
+
+#[tokio::test]
+async fn dropping_the_link_ends_the_worker() {
+    let Worker { worker, base, _home, .. } = Worker::launch().await;
+    let all = watch_all(&processes_of_worker(&base));
+    assert!(all.len() >= 3);
+    drop(worker.link);
+    tokio::time::timeout(DEADLINE, worker.exited).await.expect("in time");
+    assert!(gone(&all, 0));
+}
+
+#[tokio::test]
+async fn a_killed_guard_takes_everything_with_it_and_the_run_is_lost() {
+    let worker = Worker::launch().await;
+    let mut run = worker.start(DAEMON);
+    run.until_printed("ready").await;
+    let (guard, _) = guard_and_keeper(&worker.base);
+    let all = watch_all(&processes_of_worker(&worker.base));
+    assert!(all.len() >= 5, "keeper, guard, fork server, script, daemon");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(guard), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    let link = worker.link();
+    let Worker { worker, .. } = worker;
+    let reason = tokio::time::timeout(DEADLINE, worker.exited).await.expect("in time");
+    assert!(reason.contains("137"), "{reason}");
+    assert!(gone(&all, 0), "a process outlived its guard");
+    assert!(run.end_or_lost().await.is_none());
+    link.kill(airlock_actors::ports::RunToken(1));
+    let request = airlock_actors::ports::RunRequest {
+        token: airlock_actors::ports::RunToken(77),
+        execution_id: airlock_actors::domain::ExecutionId::generate(
+            jiff::Timestamp::UNIX_EPOCH,
+            &airlock_actors::testing::SeededEntropy::new(1),
+        ),
+        script: "".into(),
+        settings: vec![],
+        limits: airlock_actors::domain::RunLimits::DEFAULT,
+    };
+    assert_eq!(link.run(request).err(), Some(WorkerGone));
+}
+
+#[tokio::test]
+async fn a_killed_keeper_takes_everything_with_it() {
+    let worker = Worker::launch().await;
+    let mut run = worker.start(DAEMON);
+    run.until_printed("ready").await;
+    let (_, keeper) = guard_and_keeper(&worker.base);
+    let all = watch_all(&processes_of_worker(&worker.base));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert!(gone(&all, DEADLINE.as_millis() as i32), "a process outlived the keeper");
+    assert!(run.end_or_lost().await.is_none());
+}
+
+#[tokio::test]
+async fn a_killed_fork_server_is_a_lost_worker() {
+    let worker = Worker::launch().await;
+    let mut run = worker.start(DAEMON);
+    run.until_printed("ready").await;
+    let (guard, _) = guard_and_keeper(&worker.base);
+    let all = watch_all(&processes_of_worker(&worker.base));
+    let fork_server = crate::support::children(guard)[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(fork_server), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert!(run.end_or_lost().await.is_none());
+    let Worker { worker, .. } = worker;
+    let reason = tokio::time::timeout(DEADLINE, worker.exited).await.expect("in time");
+    assert!(reason.contains("fork server"), "{reason}");
+    assert!(gone(&all, 0));
+}
+
+/// Runs one of the ignored tests below in a process of its own; `user`: as another user.
+fn another_process(test: &str, user: Option<u32>) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("itself"));
+    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).env("RUST_BACKTRACE", "0");
+    if let Some(user) = user {
+        let home = std::env::temp_dir();
+        command.uid(user).gid(user).current_dir(home);
+    }
+    command.spawn().expect("starts")
+}
+
+#[test]
+fn nothing_survives_a_server_that_is_killed() {
+    for user in users() {
+        let mut server = another_process("lifecycle::launches_and_waits", user);
+        let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
+        lines.find(|line| line.as_ref().expect("text").ends_with("WAITING")).expect("gets there").expect("text");
+        let all = tree_below(i32::try_from(server.id()).expect("fits"));
+        assert!(all.len() >= 5, "{all:?}");
+        let all = watch_all(&all);
+        server.kill().expect("killed");
+        server.wait().expect("ended");
+        assert!(gone(&all, DEADLINE.as_millis() as i32), "a process outlived the server");
+    }
+}
+
+/// Nobody but root can try both.
+fn users() -> Vec<Option<u32>> {
+    if nix::unistd::geteuid().is_root() { vec![None, Some(58_999)] } else { vec![None] }
+}
+
+#[test]
+#[ignore = "the other half of a test"]
+fn launches_and_waits() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let worker = Worker::launch().await;
+        let mut run = worker.start(DAEMON);
+        run.until_printed("ready").await;
+        println!("WAITING");
+        run.end().await;
+    });
+}
+
+#[test]
+fn without_root_the_same_holds_that_needs_none() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    // Not the fork bomb: the user's processes are not the worker's alone, so no limit can be set that would hold only it.
+    for test in [
+        "runs::a_script_prints_and_returns",
+        "ends::daemons_of_a_script_are_gone_when_its_end_is_told",
+        "ends::limits_end_a_script_with_their_own_names",
+        "confinement::files_outside_are_neither_read_nor_written",
+        "confinement::siblings_guard_and_fork_server_are_out_of_reach",
+        "lifecycle::a_killed_guard_takes_everything_with_it_and_the_run_is_lost",
+    ] {
+        let mut command = Command::new(std::env::current_exe().expect("itself"));
+        command.args(["--exact", test]).uid(58_998).gid(58_998).current_dir("/").env("RUST_BACKTRACE", "0");
+        let output = command.output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{test}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn two_workers_have_users_and_folders_of_their_own() {
+    let (config, home) = config();
+    let launcher = LocalLauncher::new(config).expect("a launcher");
+    let first = launcher.launch(0).await.expect("a worker");
+    let second = launcher.launch(0).await.expect("a worker");
+    drop((first.link, second.link));
+    tokio::time::timeout(DEADLINE, async { (first.exited.await, second.exited.await) }).await.expect("in time");
+    drop(home);
+}
+
+#[tokio::test]
+async fn a_python_that_can_not_be_used_is_a_sentence_with_its_reason() {
+    let (config, _home) = config();
+    let config = LocalConfig { python: Some("/bin/false".into()), ..config };
+    let launcher = LocalLauncher::new(config).expect("a launcher");
+    let Err(error) = launcher.launch(0).await else { panic!("launched") };
+    assert!(error.0.contains("/bin/false") && error.0.contains("--python"), "{error}");
+}
