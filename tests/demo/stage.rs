@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 
 /// The traditional id of the user who owns nothing.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -18,6 +18,8 @@ const WIDTH: usize = 100;
 pub(crate) struct Stage {
     /// The demo's idea of the system's temporary folder.
     tmp: tempfile::TempDir,
+    /// Holds a copy of the binary.
+    copies: Option<tempfile::TempDir>,
     envs: Vec<(String, String)>,
     /// The program and the arguments that stand before `demo`.
     program: Vec<PathBuf>,
@@ -33,28 +35,25 @@ pub(crate) struct Ended {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        // Workers' folders are leased where every other server of this user does it: there, no two get the same user.
-        let workers = std::env::temp_dir().join(format!("airlock-workers-{}", geteuid()));
-        let mut stage = Self { tmp: tempfile::tempdir().unwrap(), envs: Vec::new(), program: vec![BINARY.into()] };
-        if std::env::var_os("AIRLOCK_TMP_DIR").is_none() {
-            stage.env("AIRLOCK_TMP_DIR", workers.to_str().unwrap());
-        }
-        stage
+        let tmp = tempfile::tempdir().unwrap();
+        // Workers have users of their own where the demo is root's.
+        fs::set_permissions(tmp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        Self { tmp, copies: None, envs: Vec::new(), program: vec![BINARY.into()] }
     }
 
     /// Another user's: with a copy of the binary, since the build folder may be out of their reach.
     pub(crate) fn of_nobody() -> Option<Self> {
         Command::new("setpriv").arg("--version").output().ok()?;
         let mut stage = Self::new();
-        let tmp = stage.tmp.path().join("tmp");
-        fs::create_dir(&tmp).unwrap();
-        let binary = stage.tmp.path().join("airlock");
-        fs::copy(BINARY, &binary).unwrap();
-        for path in [stage.tmp.path(), &tmp, &binary] {
+        let copies = tempfile::tempdir().unwrap();
+        let binary = copies.path().join("airlock");
+        // By another process: a test that forks just now would hand its child a descriptor that writes to the copy, and what
+        // is written to can't be run.
+        assert!(Command::new("cp").args([Path::new(BINARY), &binary]).status().unwrap().success());
+        for path in [stage.tmp.path(), copies.path(), &binary] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        stage.env("AIRLOCK_TMP_DIR", tmp.join("workers").to_str().unwrap());
-        stage.env("TMPDIR", tmp.to_str().unwrap());
+        stage.copies = Some(copies);
         let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
         let setpriv = ["setpriv", &ids[0], &ids[1], "--clear-groups"];
         stage.program = setpriv.into_iter().map(PathBuf::from).chain([binary]).collect();
@@ -79,18 +78,14 @@ impl Stage {
         self.start().wait()
     }
 
-    /// The demo's folders there are now.
-    pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.tmp.path())
-            .unwrap()
-            .chain(fs::read_dir(self.tmp.path().join("tmp")).into_iter().flatten());
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("airlock-demo-")).collect()
+    /// What the temporary folder holds now.
+    pub(crate) fn entries(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.tmp.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// No folder is left, and no process that was told of one.
+    /// Nothing is left there, and no process that was told of it.
     pub(crate) fn assert_empty(&self) {
-        assert_eq!(self.folders(), Vec::<PathBuf>::new(), "left behind");
+        assert_eq!(self.entries(), Vec::<PathBuf>::new(), "left behind");
         let left = processes_naming(self.tmp.path());
         assert!(left.is_empty(), "still running: {left:?}");
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -23,13 +23,17 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 const DRAIN_SECONDS: &str = "5";
 /// Settings that are about the machine. All others are about a real instance: its key, its URL, its data.
-const PASSED_ON: [&str; 4] =
-    ["AIRLOCK_PYTHON", "AIRLOCK_WORKER_UID_BASE", "AIRLOCK_TMP_DIR", "AIRLOCK_ALLOW_DEGRADED_SANDBOX"];
+const PASSED_ON: [&str; 2] = ["AIRLOCK_WORKER_UID_BASE", "AIRLOCK_ALLOW_DEGRADED_SANDBOX"];
+/// A worker that was just starting when the server was told to end needs a moment to see that, and may make a file yet.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(3);
+const REMOVE_PAUSE: Duration = Duration::from_millis(20);
 /// How much of the end of a log is shown when there is no better reason.
 const LAST_LINES: usize = 5;
 
-/// A server on a free port of loopback, with a data folder of its own.
+/// A server on a free port of loopback. All that it writes is in one folder: `data`, and `workers` while scripts run.
 pub(super) struct Instance {
+    /// The interpreter, if it matters.
+    python: Option<PathBuf>,
     folder: Option<TempDir>,
     child: Option<Child>,
     /// Reads the child's standard error to its end.
@@ -45,12 +49,19 @@ pub(super) struct Found {
 }
 
 impl Instance {
-    /// Makes the folder, for this user alone.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    /// Makes the folder. Others can't list it, but workers of their own users walk through it; the server makes `data` for
+    /// its owner alone.
+    pub(super) fn new(python: Option<&Path>) -> anyhow::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        let made = builder.prefix("airlock-demo-").permissions(Permissions::from_mode(0o700)).tempdir();
+        let made = builder.prefix("airlock-demo-").permissions(Permissions::from_mode(0o711)).tempdir();
         let folder = made.context("could not make a temporary folder")?;
-        Ok(Self { folder: Some(folder), child: None, reader: None, log: Arc::default() })
+        Ok(Self {
+            python: python.map(Path::to_owned),
+            folder: Some(folder),
+            child: None,
+            reader: None,
+            log: Arc::default(),
+        })
     }
 
     /// Starts the server and returns its URL, once it listens.
@@ -62,7 +73,11 @@ impl Instance {
                 command.env_remove(&name);
             }
         }
-        command.args(["serve", "--listen", "127.0.0.1:0", "--drain", DRAIN_SECONDS, "--data-dir"]).arg(self.path()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--drain", DRAIN_SECONDS, "--data-dir"]).arg(self.data()?);
+        command.arg("--tmp-dir").arg(self.path()?.join("workers"));
+        if let Some(python) = &self.python {
+            command.arg("--python").arg(python);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C on a terminal goes to the whole group, and a second signal would end the server without cleaning up.
         command.process_group(0).kill_on_drop(true);
@@ -114,7 +129,7 @@ impl Instance {
     pub(super) fn search(&self, secrets: &[&str]) -> anyhow::Result<Found> {
         let holds = |bytes: &[u8]| secrets.iter().any(|secret| contains(bytes, secret.as_bytes()));
         let mut found = Found { files: 0, places: BTreeSet::new() };
-        let mut folders = vec![self.path()?.to_owned()];
+        let mut folders = vec![self.data()?];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder)? {
                 let entry = entry?;
@@ -135,11 +150,23 @@ impl Instance {
         Ok(found)
     }
 
-    /// Removes the folder.
-    pub(super) fn remove(&mut self) -> anyhow::Result<()> {
-        let Some(folder) = self.folder.take() else { return Ok(()) };
-        let path = folder.path().to_owned();
-        folder.close().with_context(|| format!("{} stays", path.display()))
+    /// Removes the folder, once the server has ended.
+    pub(super) async fn remove(&mut self) -> anyhow::Result<()> {
+        let path = self.path()?.to_owned();
+        let begin = Instant::now();
+        while let Err(error) = std::fs::remove_dir_all(&path) {
+            if begin.elapsed() > REMOVE_PATIENCE {
+                return Err(error).with_context(|| format!("{} stays", path.display()));
+            }
+            tokio::time::sleep(REMOVE_PAUSE).await;
+        }
+        // It has nothing left to remove.
+        self.folder = None;
+        Ok(())
+    }
+
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.path()?.join("data"))
     }
 
     fn path(&self) -> anyhow::Result<&Path> {
@@ -178,10 +205,11 @@ mod tests {
         assert_eq!(last_words(""), "it said nothing");
     }
 
-    #[test]
-    fn a_secret_is_found_in_a_file_and_in_the_log_and_the_folder_goes() {
-        let mut instance = Instance::new().unwrap();
-        let folder = instance.path().unwrap().to_owned();
+    #[tokio::test]
+    async fn a_secret_is_found_in_a_file_and_in_the_log_and_the_folder_goes() {
+        let mut instance = Instance::new(None).unwrap();
+        let folder = instance.data().unwrap();
+        std::fs::create_dir(&folder).unwrap();
         assert!(instance.search(&["x"]).is_err(), "searched nothing and was content");
         std::fs::create_dir(folder.join("deep")).unwrap();
         std::fs::write(folder.join("deep/file"), b"\0before sesame after").unwrap();
@@ -191,7 +219,8 @@ mod tests {
         let places: Vec<_> = found.places.into_iter().collect();
         assert_eq!((found.files, places), (2, vec![folder.join("deep/file"), "the log".into()]));
         assert!(instance.search(&["open"]).unwrap().places.is_empty());
-        instance.remove().unwrap();
-        assert!(!folder.exists());
+        let whole = instance.path().unwrap().to_owned();
+        instance.remove().await.unwrap();
+        assert!(!whole.exists());
     }
 }

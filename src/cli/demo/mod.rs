@@ -17,6 +17,7 @@ mod story;
 mod verdict;
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
@@ -31,29 +32,32 @@ use self::verdict::Verdict;
 /// What there is to know besides.
 const HELP: &str = "\
 It runs `airlock serve` on a free port of this machine and in a temporary folder, and removes both at the end. Of the \
-AIRLOCK_ variables, that server sees AIRLOCK_PYTHON, AIRLOCK_WORKER_UID_BASE, AIRLOCK_TMP_DIR and \
-AIRLOCK_ALLOW_DEGRADED_SANDBOX. Exits with 0 only if all was right. Colours on a terminal only; NO_COLOR=1 for none.";
+other AIRLOCK_ variables, that server sees AIRLOCK_WORKER_UID_BASE and AIRLOCK_ALLOW_DEGRADED_SANDBOX. Exits with 0 only if all was right. Colours on a terminal only; NO_COLOR=1 for none.";
 
-/// Nothing to choose.
+/// How to show it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub(super) struct DemoArgs {}
+pub(super) struct DemoArgs {
+    /// Python interpreter for scripts, 3.9 or later [default: as `airlock serve` finds it]
+    #[arg(long, env = "AIRLOCK_PYTHON", value_name = "PATH")]
+    python: Option<PathBuf>,
+}
 
-pub(super) fn run(_: &DemoArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let mut out = std::io::stdout().lock();
-    runtime.block_on(perform(&mut out, colour))
+    runtime.block_on(perform(args, &mut out, colour))
 }
 
-async fn perform(out: &mut dyn Write, colour: bool) -> anyhow::Result<()> {
+async fn perform(args: &DemoArgs, out: &mut dyn Write, colour: bool) -> anyhow::Result<()> {
     let begin = Instant::now();
     // Before there is anything to clean up.
     let mut signals = Signals::listen()?;
     let secrets = Secrets::draw();
     let mut show = Show::new(out, colour);
     let mut verdict = Verdict::default();
-    let mut instance = Instance::new()?;
+    let mut instance = Instance::new(args.python.as_deref())?;
 
     let story = Story::new(&mut show, &mut instance, &mut verdict, &secrets)?;
     let told = tokio::select! {
@@ -62,13 +66,20 @@ async fn perform(out: &mut dyn Write, colour: bool) -> anyhow::Result<()> {
     };
     // Whatever happened: the server ends, then its folder goes.
     let ended = instance.stop().await;
-    let given = told?;
+    let given = match told {
+        Ok(given) => given,
+        Err(why) => {
+            // Why it came to this is what matters, and not whether cleaning up went well.
+            let _ = instance.remove().await;
+            return Err(why);
+        }
+    };
     verdict.that(ended.is_ok(), "The server ended in order when it was told to.");
     let found = instance.search(&secrets.all(&given))?;
     let claim =
         format!("None of the secrets is readable in the data folder ({} files) or in the server's log.", found.files);
     verdict.that(found.places.is_empty(), claim);
-    let removed = instance.remove();
+    let removed = instance.remove().await;
     verdict.that(removed.is_ok(), "The temporary folder is gone.");
 
     verdict.show(&mut show, begin.elapsed())?;
