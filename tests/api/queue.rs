@@ -65,7 +65,8 @@ async fn a_profile_with_a_long_queue_does_not_keep_another_waiting() {
     let modest = ready_profile(&server, &[]).await;
     let mut queued = Vec::new();
     for _ in 0..6 {
-        queued.push(busy.submit("pass").await);
+        // Longer than a worker takes to start: a slot is not kept free for a profile whose worker is not up.
+        queued.push(busy.submit("import time\ntime.sleep(0.5)").await);
     }
     let late = modest.submit("pass").await;
     server.admin().await.profile_action(&holder.id, "revoke").await.expect(200);
