@@ -243,6 +243,12 @@ async fn of_two_changes_at_once_with_the_same_password_one_is_refused() {
         );
         assert!(one.is_ok() != two.is_ok(), "round {round}: {one:?} {two:?}");
         assert_eq!((world.is_open(&first).await, world.is_open(&second).await), (one.is_ok(), two.is_ok()));
+        let (token, current) = if one.is_ok() { (&first, "password one") } else { (&second, "password two") };
+        let (one, two) = tokio::join!(
+            after(round % 10, world.change(token, current, "password three")),
+            after(round / 10, world.change(token, current, "password four")),
+        );
+        assert!(one.is_ok() != two.is_ok(), "round {round}, from one session: {one:?} {two:?}");
     }
 }
 
