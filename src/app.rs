@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::data_folder::DataFolder;
 use crate::http::{Server, ServerConfig};
 use crate::master_key;
 use crate::store::{RedbStore, StoreOptions};
@@ -81,7 +81,9 @@ where
 {
     let stopped = stop()?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let (store, keyring) = open_data(&config, &entropy)?;
+    // Ours until the store is closed.
+    let data_folder = DataFolder::take(&config.data_dir)?;
+    let (store, keyring) = open_data(&config, &data_folder, &entropy)?;
     let launcher = Arc::new(LocalLauncher::new(LocalConfig {
         python: config.python.clone(),
         tmp_base: config.tmp_dir.clone(),
@@ -109,20 +111,19 @@ where
     shutdown.cancel();
     let _ = serving.await;
     tokio::task::spawn_blocking(move || store.close()).await.context("closing the store")?;
+    drop(data_folder);
     tracing::info!("stopped");
     Ok(())
 }
 
 /// The store and the key that opens its secrets: both there, or neither.
-fn open_data(config: &Config, entropy: &Arc<dyn Entropy>) -> anyhow::Result<(Arc<RedbStore>, Keyring)> {
-    let folder = &config.data_dir;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("could not make the data folder {}", folder.display()))?;
-    let store_path = folder.join(STORE_FILE);
-    let own_key = folder.join(KEY_FILE);
+fn open_data(
+    config: &Config,
+    folder: &DataFolder,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<(Arc<RedbStore>, Keyring)> {
+    let store_path = folder.file(STORE_FILE);
+    let own_key = folder.file(KEY_FILE);
     let key_path: &Path = config.master_key_file.as_deref().unwrap_or(&own_key);
     let may_create = config.master_key_file.is_none() && !store_path.exists();
     let key = master_key::load(key_path, may_create, &**entropy)?;

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod data_folder;
 pub mod http;
 pub mod master_key;
 pub mod store;

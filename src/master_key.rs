@@ -3,9 +3,9 @@
 //! It is made at the first start and never again: a data folder whose key is gone is refused, since a new key would open
 //! nothing in it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use airlock_actors::ports::Entropy;
@@ -19,8 +19,8 @@ pub type MasterKey = Zeroizing<[u8; 32]>;
 pub fn load(path: &Path, may_create: bool, entropy: &dyn Entropy) -> anyhow::Result<MasterKey> {
     match File::open(path) {
         Ok(file) => read(file, path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_create => create(path, entropy),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+        Err(error) if error.kind() == ErrorKind::NotFound && may_create => create(path, entropy),
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
             "the master key {} is missing, and the data folder holds secrets sealed with it; put the key back \
              (nothing was changed)",
             path.display()
@@ -52,7 +52,8 @@ fn read(file: File, path: &Path) -> anyhow::Result<MasterKey> {
     Ok(key)
 }
 
-/// Makes a key and has it on disk, its name in the folder included, before anything is sealed with it.
+/// Makes a key and has it on disk, its name in the folder included, before anything is sealed with it. A key that is
+/// there by then, made by another at the same time, is never replaced: it is the one that is used.
 fn create(path: &Path, entropy: &dyn Entropy) -> anyhow::Result<MasterKey> {
     let mut key = MasterKey::default();
     entropy.fill(key.as_mut_slice());
@@ -63,19 +64,27 @@ fn create(path: &Path, entropy: &dyn Entropy) -> anyhow::Result<MasterKey> {
     if let Some(newline) = text.last_mut() {
         *newline = b'\n';
     }
-    // Under another name first: a crash half-way leaves no half key behind.
-    let unfinished = path.with_extension("new");
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished).and_then(
-        |mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, path)?;
-            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-        },
-    );
-    written.with_context(|| format!("could not write the master key {}", path.display()))?;
+    if !publish(path, &text).with_context(|| format!("could not write the master key {}", path.display()))? {
+        return load(path, false, entropy);
+    }
     tracing::info!(file = %path.display(), "made a master key; keep a copy of it apart from the data");
     Ok(key)
+}
+
+/// Writes a file as a whole or not at all. False when there is one of that name, which stays as it is.
+fn publish(path: &Path, text: &[u8]) -> std::io::Result<bool> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Under a name of its own first, for the owner alone: a crash half-way leaves no half key behind.
+    let mut unfinished = tempfile::Builder::new().prefix(".unfinished-key-").tempfile_in(folder)?;
+    unfinished.write_all(text)?;
+    unfinished.as_file().sync_all()?;
+    let published = match unfinished.persist_noclobber(path) {
+        Ok(_) => true,
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => false,
+        Err(failed) => return Err(failed.error),
+    };
+    File::open(folder)?.sync_all()?;
+    Ok(published)
 }
 
 #[cfg(test)]
@@ -94,6 +103,34 @@ mod tests {
         assert_eq!(*load(&path, false, &entropy).unwrap(), *made);
         assert_eq!(*load(&path, true, &entropy).unwrap(), *made);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn many_that_make_it_at_once_get_the_same_key() {
+        for round in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(".secret");
+            let start = std::sync::Barrier::new(16);
+            let make = &|seed| {
+                start.wait();
+                load(&path, true, &SeededEntropy::new(seed)).unwrap()
+            };
+            let keys: Vec<MasterKey> = std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..16).map(|seed| scope.spawn(move || make(round * 16 + seed))).collect();
+                makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+            });
+            let kept = load(&path, false, &SeededEntropy::new(1)).unwrap();
+            assert!(keys.iter().all(|key| **key == *kept), "round {round}: a key was replaced");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something unfinished was left behind");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".secret");
+        let first = load(&path, true, &SeededEntropy::new(1)).unwrap();
+        assert_eq!(*create(&path, &SeededEntropy::new(2)).unwrap(), *first);
     }
 
     #[test]

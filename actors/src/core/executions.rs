@@ -10,7 +10,7 @@ use super::{Core, SubmitError, Unavailable};
 use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, ProfileId, Status};
 use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
-use crate::profile_registry::{Authorize, FlushUse, Refusal};
+use crate::profile_registry::{Authorize, FlushUse, Refusal, Used};
 use crate::vault::WithoutValue;
 use crate::worker_pool::{Drain, Enter, Entered, Inspect};
 
@@ -104,7 +104,12 @@ impl Core {
             inner.parts.directory.stop_profile(&profile_id, StopReason::Expired);
         }
         match accepted.await {
-            Ok(Ok(())) => Ok(view),
+            Ok(Ok(())) => {
+                let (registry, used) = (inner.registry.clone(), Used(view.record.profile_id.clone()));
+                // Nobody waits for it: if it is lost, `last_used_at` is a use behind.
+                tokio::spawn(async move { registry.call(used).await });
+                Ok(view)
+            }
             Ok(Err(error)) => Err(Unavailable::Store(error).into()),
             Err(_) => Err(Unavailable::Actor("execution").into()),
         }

@@ -22,7 +22,7 @@ pub use boot::{Arbiters, CoreConfig, CorePorts};
 pub use errors::{ConfigError, SessionError, StartError, SubmitError, Unavailable};
 pub use executions::{ExecutionDetail, Readiness, Submission};
 
-pub use crate::profile_registry::ProfileChange;
+pub use crate::profile_registry::{Maker, ProfileChange};
 pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated};
 
 use crate::domain::{CredentialName, ProfileId, ProfileRecord, Secret};
@@ -103,9 +103,14 @@ impl Core {
         self.inner.registry.call(registry::Find(id.clone())).await?.ok_or(ConfigError::UnknownProfile)
     }
 
-    /// A new, unlocked one.
+    /// A new, unlocked one, made by a person.
     pub async fn create_profile(&self, description: String) -> Config<ProfileRecord> {
-        self.inner.registry.call(registry::Create { description }).await?
+        self.create_profile_by(Maker::Person, description).await
+    }
+
+    /// A new, unlocked one.
+    pub async fn create_profile_by(&self, by: Maker, description: String) -> Config<ProfileRecord> {
+        self.inner.registry.call(registry::Create { description, by }).await?
     }
 
     /// Adds credentials. Locked and revoked are told before an unknown credential is.

@@ -23,7 +23,8 @@ pub struct SealContext<'a> {
     pub record: &'a str,
     /// Such as `value`.
     pub field: &'static str,
-    /// The version of the field: an old ciphertext can't be put back.
+    /// The version of the field, from [`Keyring::new_version`] where the record's name can come back: an old ciphertext
+    /// can't be put back.
     pub version: u64,
 }
 
@@ -68,6 +69,14 @@ impl Keyring {
         let digest: [u8; 32] = hash.finalize().into();
         let [a, b, c, d, ..] = digest;
         Self { key: Arc::new(key), key_id: u32::from_be_bytes([a, b, c, d]), entropy }
+    }
+
+    /// A version for a [`SealContext`]: random, never reused. A count would start anew with a record that was deleted and
+    /// made again, and the old record's ciphertext would open in the new one.
+    pub fn new_version(&self) -> u64 {
+        let mut bytes = [0u8; 8];
+        self.entropy.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
     }
 
     /// Seals `secret` for `context`, with a fresh nonce.

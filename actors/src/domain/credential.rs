@@ -77,7 +77,8 @@ pub struct CredentialRecord {
     pub value: Option<SealedSecret>,
     /// False marks plain configuration (a host name), which is not redacted.
     pub secret: bool,
-    /// Goes up with every value; part of what the ciphertext is bound to.
+    /// Names the value: random, never reused, also when the credential is deleted and made again. Part of what the
+    /// ciphertext is bound to. Means nothing without a value.
     pub version: u64,
     /// When the slot was made.
     pub created_at: Timestamp,

@@ -31,6 +31,17 @@ pub struct UsersOf(pub CredentialName);
 pub struct Create {
     /// Untrusted text.
     pub description: String,
+    /// Whose room it takes.
+    pub by: Maker,
+}
+
+/// Who makes a profile: agents, who need no session, may make fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Whoever reaches the agents' interface.
+    Agent,
+    /// The administrator.
+    Person,
 }
 
 /// Adds credentials to an unlocked profile; that they exist was checked before.
@@ -117,10 +128,15 @@ pub struct Delete(pub ProfileId);
 #[rtype(result = "()")]
 pub struct FlushUse;
 
-/// May this profile's agent run scripts now? Counts as a use.
+/// May this profile's agent run scripts now? Proves nothing yet and counts as no use: anyone can ask.
 #[derive(Message)]
 #[rtype(result = "Result<Authority, Refusal>")]
 pub struct Authorize(pub ProfileId);
+
+/// The profile had an execution accepted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Used(pub ProfileId);
 
 /// Why a profile's agent may not run scripts, in the order in which it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

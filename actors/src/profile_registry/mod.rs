@@ -8,6 +8,7 @@
 //! - PR-2: a lock is never undone, a revocation neither.
 //! - PR-3: the secret half of a key leaves twice at most: when it is made, and as an [`Authority`] that only verifies.
 //! - PR-4: an expired or revoked profile authorizes nothing from that moment on, whatever was cached.
+//! - PR-5: what changes nothing is not written: agents, who need no session, can ask for it as often as they like.
 
 mod authority;
 mod messages;
@@ -19,13 +20,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, WrapFuture};
-use jiff::Timestamp;
+use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, SpawnHandle, WrapFuture};
 
 pub use authority::Authority;
 pub use messages::{
-    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List,
-    ProfileChange, Refusal, Revoke, Update, UsersOf,
+    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List, Maker,
+    ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
 };
 
 use crate::core::{ConfigError, Unavailable};
@@ -33,8 +33,10 @@ use crate::crypto::Keyring;
 use crate::domain::{ProfileId, ProfileRecord, Secret};
 use crate::ports::{Clock, Entropy, Store, StoreError, Write};
 
-/// Most profiles there can be: agents make them without a session.
+/// Most profiles there can be.
 pub const MAX_PROFILES: usize = 10_000;
+/// Agents make no profiles past this, so that they, who need no session, can't take the administrator's room.
+pub const MAX_PROFILES_FOR_AGENTS: usize = 9_000;
 
 /// How often `last_used_at` reaches the disk: it is the only thing that may be that much behind after a crash.
 const FLUSH_USE_EVERY: Duration = Duration::from_secs(60);
@@ -73,6 +75,8 @@ pub struct ProfileRegistry {
     opened: HashMap<ProfileId, (u64, Secret)>,
     /// Those whose `last_used_at` is newer than on disk.
     used: HashSet<ProfileId>,
+    /// The timer of each profile that has an expiry date.
+    expiries: HashMap<ProfileId, SpawnHandle>,
     ports: RegistryPorts,
 }
 
@@ -82,18 +86,23 @@ impl ProfileRegistry {
     /// Reads every profile from the store. The keys stay sealed until they are used.
     pub fn load(ports: RegistryPorts) -> Result<Self, StoreError> {
         let profiles = ports.store.profiles()?.into_iter().map(|record| (record.id.clone(), record)).collect();
-        Ok(Self { profiles, opened: HashMap::new(), used: HashSet::new(), ports })
+        Ok(Self { profiles, opened: HashMap::new(), used: HashSet::new(), expiries: HashMap::new(), ports })
     }
 
-    /// Applies a rule to a profile, commits what comes out, takes it into memory, answers (PR-1).
+    /// Applies a rule to a profile, commits what comes out, takes it into memory, answers (PR-1). If the rule changed
+    /// nothing, the answer is all (PR-5).
     fn change<T: 'static>(
         &self,
         id: &ProfileId,
         rule: impl FnOnce(ProfileRecord) -> Result<(ProfileRecord, T), ConfigError>,
     ) -> Reply<(ProfileRecord, T)> {
-        let found = self.profiles.get(id).cloned().ok_or(ConfigError::UnknownProfile);
-        match found.and_then(rule) {
-            Ok((record, extra)) => self.commit(vec![record.clone()], (record, extra)),
+        let Some(before) = self.profiles.get(id) else { return at_once(Err(ConfigError::UnknownProfile)) };
+        match rule(before.clone()) {
+            Ok((record, extra)) if record == *before => at_once(Ok((record, extra))),
+            Ok((mut record, extra)) => {
+                record.updated_at = self.ports.clock.now();
+                self.commit(vec![record.clone()], (record, extra))
+            }
             Err(refusal) => at_once(Err(refusal)),
         }
     }
@@ -112,19 +121,29 @@ impl ProfileRegistry {
         })))
     }
 
-    /// Arms a timer for the moment the profile expires. A date that moved since is told by comparing it again.
-    fn watch_expiry(&self, record: &ProfileRecord, context: &mut Context<Self>) {
+    /// Sets the profile's one timer to the moment it expires.
+    fn watch_expiry(&mut self, record: &ProfileRecord, context: &mut Context<Self>) {
+        self.forget_expiry(&record.id, context);
         let Some(at) = record.expires_at else { return };
         let id = record.id.clone();
         let wait = Duration::try_from(at.duration_since(self.ports.clock.now())).unwrap_or_default();
-        context.run_later(wait, move |registry, context| registry.expire(&id, at, context));
+        let timer = context.run_later(wait, move |registry, context| registry.expire(&id, context));
+        self.expiries.insert(record.id.clone(), timer);
     }
 
-    fn expire(&mut self, id: &ProfileId, at: Timestamp, context: &mut Context<Self>) {
-        let Some(record) = self.profiles.get(id).filter(|record| record.expires_at == Some(at)) else { return };
+    fn forget_expiry(&mut self, id: &ProfileId, context: &mut Context<Self>) {
+        if let Some(timer) = self.expiries.remove(id) {
+            context.cancel_future(timer);
+        }
+    }
+
+    fn expire(&mut self, id: &ProfileId, context: &mut Context<Self>) {
+        self.expiries.remove(id);
+        let Some(record) = self.profiles.get(id).cloned() else { return };
+        let Some(at) = record.expires_at else { return };
         if self.ports.clock.now() < at {
             // The machine's clock was set back, or it slept: the timer counted another time than the date is in.
-            self.watch_expiry(record, context);
+            self.watch_expiry(&record, context);
         } else {
             (self.ports.on_ended)(id, Ended::Expired);
         }
@@ -141,18 +160,16 @@ impl ProfileRegistry {
         Ok(key)
     }
 
-    /// What is on disk only up to a minute ago, for a write.
-    fn take_used(&mut self) -> Vec<Write> {
-        let used = std::mem::take(&mut self.used);
-        used.iter().filter_map(|id| self.profiles.get(id).cloned()).map(Write::PutProfile).collect()
-    }
-
+    /// Writes down what is on disk only up to a minute ago; what fails is tried again with the next.
     fn flush_use(&mut self) -> AtomicResponse<Self, ()> {
-        let batch = self.take_used();
+        let used = std::mem::take(&mut self.used);
+        let records = used.iter().filter_map(|id| self.profiles.get(id).cloned());
+        let batch: Vec<Write> = records.map(Write::PutProfile).collect();
         let store = self.ports.store.clone();
         let flush = async move { if batch.is_empty() { Ok(()) } else { store.commit(batch).await } };
-        AtomicResponse::new(Box::pin(flush.into_actor(self).map(|flushed, _, _| {
+        AtomicResponse::new(Box::pin(flush.into_actor(self).map(|flushed, registry, _| {
             if let Err(error) = flushed {
+                registry.used.extend(used);
                 tracing::warn!(%error, "could not write when profiles were last used");
             }
         })))
@@ -214,9 +231,13 @@ impl Handler<UsersOf> for ProfileRegistry {
 impl Handler<Create> for ProfileRegistry {
     type Result = Reply<ProfileRecord>;
 
-    fn handle(&mut self, Create { description }: Create, _: &mut Self::Context) -> Self::Result {
-        if self.profiles.len() >= MAX_PROFILES {
-            return at_once(Err(ConfigError::TooMany(MAX_PROFILES)));
+    fn handle(&mut self, Create { description, by }: Create, _: &mut Self::Context) -> Self::Result {
+        let most = match by {
+            Maker::Agent => MAX_PROFILES_FOR_AGENTS,
+            Maker::Person => MAX_PROFILES,
+        };
+        if self.profiles.len() >= most {
+            return at_once(Err(ConfigError::TooMany(most)));
         }
         let id = ProfileId::generate(&*self.ports.entropy);
         let record = rules::new_profile(id, description, self.ports.clock.now());
@@ -228,8 +249,7 @@ impl Handler<Attach> for ProfileRegistry {
     type Result = Reply<(ProfileRecord, ())>;
 
     fn handle(&mut self, Attach { id, names }: Attach, _: &mut Self::Context) -> Self::Result {
-        let now = self.ports.clock.now();
-        self.change(&id, |record| rules::attach(record, names, now))
+        self.change(&id, |record| rules::attach(record, names))
     }
 }
 
@@ -237,8 +257,7 @@ impl Handler<Detach> for ProfileRegistry {
     type Result = Reply<(ProfileRecord, ())>;
 
     fn handle(&mut self, Detach { id, names }: Detach, _: &mut Self::Context) -> Self::Result {
-        let now = self.ports.clock.now();
-        self.change(&id, |record| rules::detach(record, &names, now))
+        self.change(&id, |record| rules::detach(record, &names))
     }
 }
 
@@ -257,8 +276,7 @@ impl Handler<Update> for ProfileRegistry {
     type Result = Reply<(ProfileRecord, ())>;
 
     fn handle(&mut self, Update { id, change }: Update, _: &mut Self::Context) -> Self::Result {
-        let now = self.ports.clock.now();
-        self.change(&id, |record| Ok((rules::updated(record, change, now), ())))
+        self.change(&id, |record| Ok((rules::updated(record, change), ())))
     }
 }
 
@@ -266,8 +284,7 @@ impl Handler<IssueKey> for ProfileRegistry {
     type Result = Reply<(ProfileRecord, Secret)>;
 
     fn handle(&mut self, IssueKey { id, issue }: IssueKey, _: &mut Self::Context) -> Self::Result {
-        let now = self.ports.clock.now();
-        self.change(&id, |record| rules::issue_key(record, issue, &self.ports.keyring, &*self.ports.entropy, now))
+        self.change(&id, |record| rules::issue_key(record, issue, &self.ports.keyring, &*self.ports.entropy))
     }
 }
 
@@ -275,9 +292,8 @@ impl Handler<Revoke> for ProfileRegistry {
     type Result = Reply<(ProfileRecord, ())>;
 
     fn handle(&mut self, Revoke(id): Revoke, _: &mut Self::Context) -> Self::Result {
-        let now = self.ports.clock.now();
         self.opened.remove(&id);
-        self.change(&id, |record| rules::revoked(record, now))
+        self.change(&id, |record| Ok((ProfileRecord { revoked: true, ..record }, ())))
     }
 }
 
@@ -294,8 +310,9 @@ impl Handler<Delete> for ProfileRegistry {
             store.commit(vec![Write::DeleteProfile(id.clone())]).await?;
             Ok::<_, Unavailable>(id)
         };
-        AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, registry, _| {
+        AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, registry, context| {
             let id = committed?;
+            registry.forget_expiry(&id, context);
             registry.opened.remove(&id);
             registry.profiles.remove(&id);
             Ok(())
@@ -307,13 +324,20 @@ impl Handler<Authorize> for ProfileRegistry {
     type Result = Result<Authority, Refusal>;
 
     fn handle(&mut self, Authorize(id): Authorize, _: &mut Self::Context) -> Self::Result {
-        let now: Timestamp = self.ports.clock.now();
-        let record = self.profiles.get_mut(&id).ok_or(Refusal::Unknown)?;
-        rules::may_run(record, now)?;
-        record.last_used_at = Some(now);
-        self.used.insert(id);
-        let record = record.clone();
+        let record = self.profiles.get(&id).cloned().ok_or(Refusal::Unknown)?;
+        rules::may_run(&record, self.ports.clock.now())?;
         let key = self.opened_key(&record)?;
         Ok(Authority::new(Arc::new(record), key))
+    }
+}
+
+impl Handler<Used> for ProfileRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Used(id): Used, _: &mut Self::Context) -> Self::Result {
+        if let Some(record) = self.profiles.get_mut(&id) {
+            record.last_used_at = Some(self.ports.clock.now());
+            self.used.insert(id);
+        }
     }
 }

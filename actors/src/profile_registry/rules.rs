@@ -1,4 +1,4 @@
-//! A profile's life, as plain functions from a record to the next.
+//! A profile's life, as plain functions from a record to the next; `updated_at` is the caller's to set, save in [`without`].
 
 use std::collections::BTreeSet;
 
@@ -47,28 +47,26 @@ fn editable(record: &ProfileRecord) -> Result<(), ConfigError> {
     }
 }
 
-pub(super) fn attach(mut record: ProfileRecord, names: BTreeSet<CredentialName>, now: Timestamp) -> Changed<()> {
+pub(super) fn attach(mut record: ProfileRecord, names: BTreeSet<CredentialName>) -> Changed<()> {
     editable(&record)?;
     record.credentials.extend(names);
-    record.updated_at = now;
     Ok((record, ()))
 }
 
-pub(super) fn detach(mut record: ProfileRecord, names: &BTreeSet<CredentialName>, now: Timestamp) -> Changed<()> {
+pub(super) fn detach(mut record: ProfileRecord, names: &BTreeSet<CredentialName>) -> Changed<()> {
     editable(&record)?;
     record.credentials.retain(|name| !names.contains(name));
-    record.updated_at = now;
     Ok((record, ()))
 }
 
-/// For a credential that is about to be deleted; that the profile may lose it was checked before.
+/// For a credential that is about to be deleted and that the profile has; that it may lose it was checked before.
 pub(super) fn without(mut record: ProfileRecord, name: &CredentialName, now: Timestamp) -> ProfileRecord {
     record.credentials.remove(name);
     record.updated_at = now;
     record
 }
 
-pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange, now: Timestamp) -> ProfileRecord {
+pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange) -> ProfileRecord {
     if let Some(description) = change.description {
         record.description = description;
     }
@@ -84,7 +82,6 @@ pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange, now: Tim
     if let Some(suspend) = change.suspend_on_leak {
         record.suspend_on_leak = suspend;
     }
-    record.updated_at = now;
     record
 }
 
@@ -93,7 +90,6 @@ pub(super) fn issue_key(
     issue: KeyIssue,
     keyring: &Keyring,
     entropy: &dyn Entropy,
-    now: Timestamp,
 ) -> Changed<Secret> {
     match (issue, record.revoked, record.locked()) {
         (_, true, _) => return Err(ConfigError::Revoked),
@@ -104,16 +100,7 @@ pub(super) fn issue_key(
     let secret = Secret::new(ids::random_text(entropy, KEY_ALPHABET, KEY_CHARS));
     record.key_version += 1;
     record.key = Some(keyring.seal(key_context(&record), &secret));
-    record.updated_at = now;
     Ok((record, secret))
-}
-
-pub(super) fn revoked(mut record: ProfileRecord, now: Timestamp) -> Changed<()> {
-    if !record.revoked {
-        record.revoked = true;
-        record.updated_at = now;
-    }
-    Ok((record, ()))
 }
 
 /// A locked profile has an agent somewhere: it is revoked before it is deleted.

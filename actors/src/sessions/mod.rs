@@ -7,7 +7,11 @@
 //! - SE-1: the password can be set without one only once; a race has one winner.
 //! - SE-2: a token is on disk and in memory only as its SHA-256.
 //! - SE-3: guessing is slowed per address and over all addresses, and an attempt counts before it is checked.
-//! - SE-4: a session ends when it was idle too long, when it is too old, at logout, and when the password changes.
+//! - SE-4: a session ends when it was idle too long, when it is too old, at logout, and when the password changes. What
+//!   ended does not come back: not by a login that was under way with the old password, not by a restart.
+//!
+//! Whatever writes does so under one lock (`writing`), and looks again under it whether what it goes by still holds: the
+//! order on disk is the order in memory. Nobody holds that lock while argon2 works, save at the first visit.
 
 #[cfg(test)]
 mod tests;
@@ -59,8 +63,8 @@ struct Inner {
     hasher: PasswordHasher,
     life: SessionLife,
     state: Mutex<State>,
-    /// Held while the password is being set or changed (SE-1).
-    changing: tokio::sync::Mutex<()>,
+    /// Held from the last look at the state to the end of the write that follows from it (SE-1, SE-4).
+    writing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -81,8 +85,8 @@ impl Sessions {
         let sessions = store.sessions()?.into_iter().map(|session| (session.token_hash, session)).collect();
         let state = State { password: store.admin_password()?, sessions, throttle: Throttle::default() };
         let state = Mutex::new(state);
-        let changing = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { store, clock, entropy, hasher, life, state, changing }) })
+        let writing = tokio::sync::Mutex::new(());
+        Ok(Self { inner: Arc::new(Inner { store, clock, entropy, hasher, life, state, writing }) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,7 +101,7 @@ impl Sessions {
     /// The first visit: sets the password and opens a session (SE-1).
     pub async fn setup(&self, password: Secret) -> Result<Secret, SessionError> {
         acceptable(&password)?;
-        let _changing = self.inner.changing.lock().await;
+        let _writing = self.inner.writing.lock().await;
         if !self.setup_required() {
             return Err(SessionError::SetUpAlready);
         }
@@ -112,7 +116,9 @@ impl Sessions {
 
     /// Opens a session for whoever knows the password.
     pub async fn login(&self, password: Secret, peer: IpAddr) -> Result<Secret, SessionError> {
-        self.check_password(password, peer).await?;
+        let proven = self.check_password(password, peer).await?;
+        let _writing = self.inner.writing.lock().await;
+        self.still_the_password(&proven)?;
         let (token, session) = self.new_session();
         let mut batch = vec![Write::PutSession(session.clone())];
         let mut ended: Vec<[u8; 32]> = self.stale();
@@ -143,14 +149,24 @@ impl Sessions {
             })
         };
         match touched {
-            Some(session) => self.commit(vec![Write::PutSession(session)]).await,
+            Some(session) => self.write_use(session).await,
             None => Ok(()),
         }
+    }
+
+    /// Writes down that a session was used, unless it ended meanwhile: the write would bring it back at the next start.
+    async fn write_use(&self, session: SessionRecord) -> Result<(), SessionError> {
+        let _writing = self.inner.writing.lock().await;
+        if !self.state().sessions.contains_key(&session.token_hash) {
+            return Err(SessionError::NoSession);
+        }
+        self.commit(vec![Write::PutSession(session)]).await
     }
 
     /// Ends the session.
     pub async fn logout(&self, token: &Secret) -> Result<(), SessionError> {
         let hash = sha256(token.expose().as_bytes());
+        let _writing = self.inner.writing.lock().await;
         self.commit(vec![Write::DeleteSession(hash)]).await?;
         self.state().sessions.remove(&hash);
         Ok(())
@@ -165,23 +181,26 @@ impl Sessions {
         peer: IpAddr,
     ) -> Result<(), SessionError> {
         acceptable(&new)?;
-        let _changing = self.inner.changing.lock().await;
-        self.check_password(current, peer).await?;
+        let proven = self.check_password(current, peer).await?;
         let hash = self.hash(new).await?;
         let own = sha256(token.expose().as_bytes());
-        let others: Vec<[u8; 32]> = self.state().sessions.keys().copied().filter(|hash| *hash != own).collect();
+        let _writing = self.inner.writing.lock().await;
+        self.still_the_password(&proven)?;
+        let (own, others): (Vec<_>, Vec<_>) = self.state().sessions.keys().copied().partition(|hash| *hash == own);
+        if own.is_empty() {
+            return Err(SessionError::NoSession);
+        }
         let mut batch = vec![Write::PutAdminPassword(hash.clone())];
         batch.extend(others.into_iter().map(Write::DeleteSession));
         self.commit(batch).await?;
         let mut state = self.state();
         state.password = Some(hash);
-        // Not only those of the batch: one that was opened with the old password meanwhile ends too.
-        state.sessions.retain(|hash, _| *hash == own);
+        state.sessions.retain(|hash, _| own.contains(hash));
         Ok(())
     }
 
-    /// SE-3.
-    async fn check_password(&self, password: Secret, peer: IpAddr) -> Result<(), SessionError> {
+    /// SE-3. Gives the hash that the password was proven against, for [`Self::still_the_password`].
+    async fn check_password(&self, password: Secret, peer: IpAddr) -> Result<String, SessionError> {
         let phc = {
             let mut state = self.state();
             let phc = state.password.clone().ok_or(SessionError::SetUpRequired)?;
@@ -189,11 +208,17 @@ impl Sessions {
             state.throttle.attempt(peer, now).map_err(|retry_after| SessionError::SlowDown { retry_after })?;
             phc
         };
-        if !self.inner.hasher.verify(password, phc).await {
+        if !self.inner.hasher.verify(password, phc.clone()).await {
             return Err(SessionError::WrongPassword);
         }
         self.state().throttle.succeeded(peer);
-        Ok(())
+        Ok(phc)
+    }
+
+    /// A password that was right a moment ago is wrong once another is set. Asked while holding `writing`.
+    fn still_the_password(&self, proven: &str) -> Result<(), SessionError> {
+        let same = self.state().password.as_deref() == Some(proven);
+        if same { Ok(()) } else { Err(SessionError::WrongPassword) }
     }
 
     async fn hash(&self, password: Secret) -> Result<String, SessionError> {

@@ -1,6 +1,6 @@
 //! Slows down whoever guesses the password: rules over a small table, no clock of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const MOST_ADDRESSES: usize = 10_000;
 /// and then one every two seconds, 43,200 a day.
 const GLOBAL_BURST: f64 = 30.0;
 const GLOBAL_REFILL: Duration = Duration::from_secs(2);
+/// Addresses of successful logins that are remembered.
+const MOST_KNOWN: usize = 100;
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -30,6 +32,9 @@ struct Failures {
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     by_address: HashMap<IpAddr, Failures>,
+    /// Where the right password came from since the start, the latest at the end. The limit over all addresses is not for
+    /// these, or whoever uses it up would keep the administrator out; their own limit is.
+    known: VecDeque<IpAddr>,
     spent: f64,
     spent_at: Option<Timestamp>,
 }
@@ -46,11 +51,9 @@ impl Throttle {
                 return Err(left);
             }
         }
-        self.refill(now);
-        if self.spent + 1.0 > GLOBAL_BURST {
-            return Err(GLOBAL_REFILL);
+        if !self.known.contains(&peer) {
+            self.spend(now)?;
         }
-        self.spent += 1.0;
         self.make_room(now);
         let count = before.map_or(1, |failures| failures.count.saturating_add(1));
         self.by_address.insert(peer, Failures { count, last: now });
@@ -59,8 +62,26 @@ impl Throttle {
 
     /// The attempt was right.
     pub(super) fn succeeded(&mut self, peer: IpAddr) {
-        self.by_address.remove(&group(peer));
-        self.spent = (self.spent - 1.0).max(0.0);
+        let peer = group(peer);
+        self.by_address.remove(&peer);
+        match self.known.iter().position(|&known| known == peer) {
+            Some(position) => drop(self.known.remove(position)),
+            None => self.spent = (self.spent - 1.0).max(0.0),
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(peer);
+    }
+
+    /// Takes one attempt out of what all addresses together have.
+    fn spend(&mut self, now: Timestamp) -> Result<(), Duration> {
+        self.refill(now);
+        if self.spent + 1.0 > GLOBAL_BURST {
+            return Err(GLOBAL_REFILL);
+        }
+        self.spent += 1.0;
+        Ok(())
     }
 
     fn refill(&mut self, now: Timestamp) {
@@ -149,6 +170,34 @@ mod tests {
         assert_eq!(tried, 30);
         assert_eq!(throttle.attempt(peer(200), at(1)), Err(GLOBAL_REFILL));
         assert_eq!(throttle.attempt(peer(200), at(2)), Ok(()));
+    }
+
+    #[test]
+    fn an_address_that_logged_in_before_is_slowed_by_its_own_failures_only() {
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.attempt(peer(1), at(0)), Ok(()));
+        throttle.succeeded(peer(1));
+        assert_eq!((2..=255).filter(|&last| throttle.attempt(peer(last), at(0)).is_ok()).count(), 30);
+        for _ in 0..5 {
+            assert_eq!(throttle.attempt(peer(1), at(0)), Ok(()));
+        }
+        assert_eq!(throttle.attempt(peer(1), at(0)), Err(Duration::from_secs(1)));
+        assert_eq!(throttle.attempt(peer(1), at(1)), Ok(()));
+        throttle.succeeded(peer(1));
+        assert_eq!(throttle.attempt(peer(200), at(1)), Err(GLOBAL_REFILL), "what was not spent is not given back");
+    }
+
+    #[test]
+    fn the_latest_hundred_addresses_that_logged_in_are_known() {
+        let mut throttle = Throttle::default();
+        for last in 0..=100 {
+            assert_eq!(throttle.attempt(peer(last), at(0)), Ok(()));
+            throttle.succeeded(peer(last));
+        }
+        assert_eq!((101..=255).filter(|&last| throttle.attempt(peer(last), at(0)).is_ok()).count(), 30);
+        assert_eq!(throttle.attempt(peer(0), at(0)), Err(GLOBAL_REFILL));
+        assert_eq!(throttle.attempt(peer(1), at(0)), Ok(()));
+        assert_eq!(throttle.attempt(peer(100), at(0)), Ok(()));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! - VA-1: a change is on disk before it is in memory, and in memory before it is answered.
 //! - VA-2: changes happen one after the other; none reads a state that another is about to replace.
 //! - VA-3: a value leaves only through [`Resolve`], and only as [`Secret`](crate::domain::Secret).
-//! - VA-4: an agent's slot never changes a credential that exists.
+//! - VA-4: an agent's slot never changes a credential that exists, nor takes the room kept for a person's.
+//! - VA-5: no two values of a credential have the same version, even if it was deleted and made again in between.
 
 mod messages;
 mod records;
@@ -28,8 +29,10 @@ use crate::crypto::Keyring;
 use crate::domain::{CredentialName, CredentialRecord};
 use crate::ports::{Clock, Store, StoreError, Write};
 
-/// Most credentials there can be: agents make slots without a session.
+/// Most credentials there can be.
 pub const MAX_CREDENTIALS: usize = 10_000;
+/// Agents make no slots past this, so that they, who need no session, can't take the administrator's room.
+pub const MAX_CREDENTIALS_FOR_AGENTS: usize = 9_000;
 
 /// The actor. Made by [`Vault::load`], which a restart calls again.
 pub struct Vault {
@@ -87,12 +90,12 @@ impl Handler<CreateSlots> for Vault {
 
     fn handle(&mut self, CreateSlots(slots): CreateSlots, _: &mut Self::Context) -> Self::Result {
         let (created, skipped) = records::new_slots(slots, &self.records, self.clock.now());
-        if self.records.len() + created.len() > MAX_CREDENTIALS {
-            return at_once(Err(ConfigError::TooMany(MAX_CREDENTIALS)));
-        }
         let answer = SlotsCreated { created: created.iter().map(CredentialView::from).collect(), skipped };
         if created.is_empty() {
             return at_once(Ok(answer));
+        }
+        if self.records.len() + created.len() > MAX_CREDENTIALS_FOR_AGENTS {
+            return at_once(Err(ConfigError::TooMany(MAX_CREDENTIALS_FOR_AGENTS)));
         }
         let store = self.store.clone();
         let batch = created.iter().cloned().map(Write::PutCredential).collect();
@@ -127,7 +130,10 @@ impl Handler<Change> for Vault {
         let Some(record) = self.records.get(&name) else {
             return at_once(Err(ConfigError::UnknownCredential(name)));
         };
-        let changed = records::changed(record.clone(), change, self.clock.now(), &self.keyring);
+        let changed = records::changed(record, change, self.clock.now(), &self.keyring);
+        if changed == *record {
+            return at_once(Ok(CredentialView::from(&changed)));
+        }
         self.put(changed, |record| CredentialView::from(&record))
     }
 }

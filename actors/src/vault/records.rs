@@ -43,16 +43,18 @@ fn empty_record(name: CredentialName, description: String, secret: bool, now: Ti
 /// A record for a credential that a person made.
 pub(super) fn new_record(new: NewCredential, now: Timestamp, keyring: &Keyring) -> CredentialRecord {
     let record = empty_record(new.name, new.description, new.secret, now);
-    changed(record, CredentialChange { value: new.value, ..CredentialChange::default() }, now, keyring)
+    changed(&record, CredentialChange { value: new.value, ..CredentialChange::default() }, now, keyring)
 }
 
-/// The record after a change. A new value gets a new version, so that the old ciphertext can't be put back.
+/// The record after a change; one that changes nothing leaves `updated_at` too. A new value gets a version that no other
+/// had, so that no old ciphertext can be put back.
 pub(super) fn changed(
-    mut record: CredentialRecord,
+    before: &CredentialRecord,
     change: CredentialChange,
     now: Timestamp,
     keyring: &Keyring,
 ) -> CredentialRecord {
+    let mut record = before.clone();
     if let Some(description) = change.description {
         record.description = description;
     }
@@ -60,10 +62,12 @@ pub(super) fn changed(
         record.secret = secret;
     }
     if let Some(value) = change.value {
-        record.version += 1;
+        record.version = keyring.new_version();
         record.value = Some(seal(&record.name, record.version, &value, keyring));
     }
-    record.updated_at = now;
+    if record != *before {
+        record.updated_at = now;
+    }
     record
 }
 

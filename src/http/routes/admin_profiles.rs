@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use airlock_actors::core::ProfileChange;
+use airlock_actors::core::{Maker, ProfileChange};
 use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
 use airlock_actors::domain::limits::MIB;
 use airlock_actors::domain::{Limits, ProfileRecord, Secret};
@@ -25,7 +25,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 /// `POST /api/admin/profiles`
 pub(in crate::http) async fn create(call: Call) -> Answer {
     auth::admin(&call).await?;
-    made(&call, views::admin_profile, "/api/admin/profiles").await
+    made(&call, Maker::Person, views::admin_profile, "/api/admin/profiles").await
 }
 
 /// `GET /api/admin/profiles/{id}`

@@ -1,6 +1,6 @@
 //! Profiles as agents put them together; what administrators do with them besides is in `admin_profiles`.
 
-use airlock_actors::core::CredentialView;
+use airlock_actors::core::{CredentialView, Maker};
 use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
 use airlock_actors::domain::{CredentialName, ProfileRecord};
 use http::StatusCode;
@@ -31,7 +31,7 @@ pub(in crate::http) async fn one(call: Call) -> Answer {
 
 /// `POST /profiles`
 pub(in crate::http) async fn create(call: Call) -> Answer {
-    made(&call, views::profile, "/profiles").await
+    made(&call, Maker::Agent, views::profile, "/profiles").await
 }
 
 /// `POST /profiles/{id}/credentials`
@@ -70,11 +70,11 @@ pub(super) async fn shown(
 }
 
 /// Makes a profile from the body.
-pub(super) async fn made(call: &Call, shape: Shape, collection: &str) -> Answer {
+pub(super) async fn made(call: &Call, by: Maker, shape: Shape, collection: &str) -> Answer {
     let body = call.body().await?;
     let description = fields::read(&body, |fields| fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES)))?;
     let core = call.app.core.clone();
-    let record = to_the_end(async move { core.create_profile(description.unwrap_or_default()).await }).await?;
+    let record = to_the_end(async move { core.create_profile_by(by, description.unwrap_or_default()).await }).await?;
     let mut response: Response = json_response(StatusCode::CREATED, shown(call, &record, shape, |_| {}).await?);
     if let Ok(location) = HeaderValue::from_str(&format!("{collection}/{}", record.id)) {
         response.headers_mut().insert(LOCATION, location);
