@@ -176,9 +176,11 @@ impl Core {
             problems.push("the worker pool does not answer".to_owned());
             return Readiness { problems, worker: None, running: 0, queued: 0 };
         };
+        // Workers that are up run scripts whatever became of the last start.
         match pool.last_failure {
+            _ if pool.workers_ready > 0 => {}
             Some(failure) => problems.push(format!("no worker can be started: {failure}")),
-            None if pool.workers_ready == 0 => problems.push("no worker is ready yet".to_owned()),
+            None if pool.warm > 0 => problems.push("no worker is ready yet".to_owned()),
             None => {}
         }
         let worker = pool.worker.as_deref().cloned();
@@ -220,7 +222,7 @@ pub(super) fn ticket(entered: Entered) -> Option<Ticket> {
     match entered {
         Entered::Granted(lease) => Some(Ticket::Granted(lease)),
         Entered::Queued(queued) => Some(Ticket::Queued(queued)),
-        Entered::Full { .. } => None,
+        Entered::Full { .. } | Entered::Draining => None,
     }
 }
 

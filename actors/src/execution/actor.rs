@@ -18,7 +18,7 @@ use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest
 use crate::runtime::Mailbox;
 use crate::sanitizer::{Prepare, Redactor, Sanitizer};
 use crate::vault::{Resolve, Setting, Vault};
-use crate::worker_pool::{Lease, NoWorker};
+use crate::worker_pool::{Lease, WaitEnd};
 
 /// Pause before a write that failed is tried again: an acknowledged execution is kept in memory until it is on disk.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub enum Ticket {
     /// Run now.
     Granted(Lease),
     /// Wait for it.
-    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+    Queued(oneshot::Receiver<Result<Lease, WaitEnd>>),
 }
 
 /// Resolves once the execution is on disk, or could not be written.
@@ -68,7 +68,7 @@ pub struct Execution {
     profile: Arc<ProfileRecord>,
     state: State,
     lease: Option<Lease>,
-    queued: Option<oneshot::Receiver<Result<Lease, NoWorker>>>,
+    queued: Option<oneshot::Receiver<Result<Lease, WaitEnd>>>,
     accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
     /// `None` until the values are there.
     prepared: Option<Result<Prepared, Unavailable>>,
@@ -347,7 +347,8 @@ impl Actor for Execution {
                         execution.lease = None;
                     }
                 }
-                Ok(Err(NoWorker(_))) => execution.apply(Event::NoWorker, context),
+                Ok(Err(WaitEnd::NoWorker(_))) => execution.apply(Event::NoWorker, context),
+                Ok(Err(WaitEnd::Draining)) => execution.apply(Event::LeftQueue, context),
                 Err(_) => execution.apply(Event::LeftQueue, context),
             }));
         }

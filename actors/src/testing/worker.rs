@@ -146,6 +146,10 @@ impl WorkerLink for Link {
     fn shutdown(&self) {
         self.0.exit("asked to");
     }
+
+    fn destroy(&self) {
+        self.0.exit("destroyed");
+    }
 }
 
 impl ScriptedRun {

@@ -26,18 +26,25 @@ pub struct Enter {
 pub enum Entered {
     /// Run now.
     Granted(Lease),
-    /// Wait for this. It closes without a word when the server shuts down. Dropping it leaves the queue.
-    Queued(oneshot::Receiver<Result<Lease, NoWorker>>),
+    /// Wait for this. Dropping it leaves the queue. It closes without a word only when the pool is lost.
+    Queued(oneshot::Receiver<Result<Lease, WaitEnd>>),
     /// Come back later.
     Full {
         /// When, at a guess.
         retry_after: Duration,
     },
+    /// Never: the server is shutting down.
+    Draining,
 }
 
-/// No worker can be started: the reason, in words for the operator.
+/// Why an execution that waited gets no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoWorker(pub String);
+pub enum WaitEnd {
+    /// No worker can be started: the reason, in words for the operator.
+    NoWorker(String),
+    /// The server is shutting down: the execution stays pending on disk and runs after the next start.
+    Draining,
+}
 
 /// How is the pool? For `/ready`.
 #[derive(Message)]
@@ -51,8 +58,10 @@ pub struct Condition {
     pub running: usize,
     /// Executions that wait.
     pub queued: usize,
-    /// Workers that can run a script now.
+    /// Workers that are up.
     pub workers_ready: usize,
+    /// Workers it keeps ready for whoever comes; 0: they are started when they are needed.
+    pub warm: usize,
     /// What one of them said of itself.
     pub worker: Option<Arc<WorkerInfo>>,
     /// Why the last start failed, while no later one worked.
