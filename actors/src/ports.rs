@@ -222,6 +222,8 @@ pub trait WorkerLink: Send + Sync + 'static {
     fn kill(&self, token: RunToken);
     /// Asks the worker to end by itself; whoever waits on `exited` learns when it did.
     fn shutdown(&self);
+    /// Ends the worker at once and by force, with everything that runs on it, whether it listens or not.
+    fn destroy(&self);
 }
 
 /// What a worker said of itself when it was ready.

@@ -37,7 +37,9 @@ impl Lease {
         &self.worker.info
     }
 
-    /// Gives the slot back and has the worker ended: it did not do as it was told.
+    /// Gives the slot back and has the worker destroyed, because it did not do as it was told. Whatever else runs on it,
+    /// scripts of the same profile (WP-1), ends with it as lost: a worker that can't end one script is not to be trusted
+    /// with the others, and waiting for them would keep the script running that had to end.
     pub fn abandon(mut self) {
         self.abandoned = true;
     }

@@ -26,23 +26,23 @@ pub struct Enter {
 pub enum Entered {
     /// Run now.
     Granted(Lease),
-    /// Wait for this. It closes without a word when the server shuts down. Dropping it leaves the queue.
+    /// Wait for this. Dropping it leaves the queue. It closes without a word only when the pool is lost.
     Queued(oneshot::Receiver<Result<Lease, WaitEnd>>),
-    /// The server is shutting down.
-    Draining,
     /// Come back later.
     Full {
         /// When, at a guess.
         retry_after: Duration,
     },
+    /// Never: the server is shutting down.
+    Draining,
 }
 
-/// Why a wait ended without a lease.
+/// Why an execution that waited gets no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitEnd {
     /// No worker can be started: the reason, in words for the operator.
     NoWorker(String),
-    /// The server is shutting down.
+    /// The server is shutting down: the execution stays pending on disk and runs after the next start.
     Draining,
 }
 
@@ -58,14 +58,29 @@ pub struct Condition {
     pub running: usize,
     /// Executions that wait.
     pub queued: usize,
-    /// Workers that can run a script now.
+    /// Workers that are up.
     pub workers_ready: usize,
+    /// Workers it keeps ready for whoever comes; 0: they are started when they are needed.
+    pub warm: usize,
     /// What one of them said of itself.
     pub worker: Option<Arc<WorkerInfo>>,
     /// Why the last start failed, while no later one worked.
     pub last_failure: Option<String>,
     /// Whether the pool gives out no more leases.
     pub draining: bool,
+}
+
+impl Condition {
+    /// Why no script would run now, in a sentence. Workers that are up run scripts whatever became of the last start, and
+    /// none need be up where they are started when they are needed.
+    pub fn problem(&self) -> Option<String> {
+        match &self.last_failure {
+            _ if self.workers_ready > 0 => None,
+            Some(failure) => Some(format!("no worker can be started: {failure}")),
+            None if self.warm > 0 => Some("no worker is ready yet".to_owned()),
+            None => None,
+        }
+    }
 }
 
 impl<A, M> actix::dev::MessageResponse<A, M> for Entered

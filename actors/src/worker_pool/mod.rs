@@ -5,14 +5,17 @@
 //!
 //! Invariants
 //! - WP-1: a worker runs scripts of one profile only, from its first to its last.
-//! - WP-2: at most `max_running` leases are out; at most `max_queue` executions wait.
-//! - WP-3: profiles take turns: one with a long queue does not hold up another's first.
+//! - WP-2: at most `max_running` leases are out, and at most `max_queue` executions wait beyond those that a free slot
+//!   awaits: together never more than `max_running + max_queue`, but for those acknowledged before a restart.
+//! - WP-3: profiles take turns, at slots and at workers: one with a long queue does not hold up another's first. Where
+//!   there is no room for its worker, an idle one ends or a busy one retires.
 //! - WP-4: a lease that is dropped, however, gives its slot back.
 //! - WP-5: a worker that is gone is forgotten at once, and replaced when it is needed.
 
 mod lease;
 mod messages;
 mod queue;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -20,7 +23,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -28,17 +31,17 @@ pub use lease::Lease;
 use lease::Signal;
 pub use messages::{Condition, Drain, Enter, Entered, Inspect, WaitEnd};
 use queue::FairQueue;
-use workers::{Choice, Workers};
+use workers::Workers;
 
 use crate::domain::ProfileId;
-use crate::ports::{LaunchError, LaunchedWorker, WorkerLauncher};
+use crate::ports::{LaunchError, WorkerLauncher};
 
 /// How the pool is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolConfig {
     /// Executions that run at once.
     pub max_running: usize,
-    /// Executions that wait for a slot.
+    /// Executions that wait while every slot is taken.
     pub max_queue: usize,
     /// Workers at once, warm ones included.
     pub max_workers: usize,
@@ -48,11 +51,8 @@ pub struct PoolConfig {
     pub worker_idle: Duration,
 }
 
-/// After so many failed starts in a row, waiting executions are told instead of being kept.
-const GIVE_UP_AFTER_FAILURES: u32 = 5;
-/// Pause after a failed start; doubled with each further one.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Longest pause between two looks at what nothing tells of: workers long idle, and waiters that left.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// An execution that waits: told of its lease, or that there will be none.
 type Waiter = oneshot::Sender<Result<Lease, WaitEnd>>;
@@ -91,32 +91,23 @@ impl WorkerPool {
         }
     }
 
-    /// Gives leases to those who wait, as far as there are slots and workers, then sees that enough are warm.
+    /// Gives leases to those who wait, as far as there are slots and workers, then sees that workers come for the rest.
     fn work_off(&mut self, context: &mut Context<Self>) {
-        while !self.draining && self.running < self.config.max_running {
-            let workers = &mut self.workers;
-            let mut to_launch = None;
-            let next = self.queue.take_first(|profile| match workers.choose(profile) {
-                Choice::Ready(slot) => Some(slot),
-                Choice::Launch => {
-                    to_launch.get_or_insert_with(|| profile.clone());
-                    None
-                }
-                Choice::Wait => None,
-            });
-            match (next, to_launch) {
-                (Some((profile, waiter, slot)), _) => self.grant(slot, &profile, waiter),
-                (None, Some(profile)) if self.failures == 0 => self.launch(Some(profile), context),
-                (None, _) => break,
+        if self.draining {
+            return self.workers.end_idle(Duration::ZERO, 0);
+        }
+        while self.free_slots() > 0 {
+            let Some((profile, waiter, slot)) = self.queue.take_first(|profile| self.workers.choose(profile)) else {
+                break;
+            };
+            // Whoever waited may be gone; when it goes in between, the lease comes back by being dropped (WP-4).
+            if !waiter.is_closed()
+                && let Some(lease) = self.lease(slot, &profile)
+            {
+                let _ = waiter.send(Ok(lease));
             }
         }
-        self.keep_warm(context);
-    }
-
-    fn grant(&mut self, slot: u32, profile: &ProfileId, waiter: Waiter) {
-        let Some(lease) = self.lease(slot, profile) else { return };
-        // Whoever waited may be gone: the lease comes back by being dropped (WP-4).
-        let _ = waiter.send(Ok(lease));
+        self.supply(context);
     }
 
     fn lease(&mut self, slot: u32, profile: &ProfileId) -> Option<Lease> {
@@ -125,70 +116,13 @@ impl WorkerPool {
         Some(Lease::new(worker, self.signals.clone()))
     }
 
-    fn keep_warm(&mut self, context: &mut Context<Self>) {
-        while !self.draining && self.failures == 0 && self.workers.unbound() < self.config.warm {
-            if !self.workers.has_room() {
-                break;
-            }
-            self.launch(None, context);
-        }
+    fn free_slots(&self) -> usize {
+        self.config.max_running.saturating_sub(self.running)
     }
 
-    fn launch(&mut self, profile: Option<ProfileId>, context: &mut Context<Self>) {
-        let Some(slot) = self.workers.begin_launch(profile) else { return };
-        let launcher = self.launcher.clone();
-        let stop = self.stop.clone();
-        let launching = async move {
-            tokio::select! {
-                launched = launcher.launch(slot) => launched,
-                () = stop.cancelled() => Err(LaunchError("the server is shutting down".to_owned())),
-            }
-        };
-        context.spawn(
-            launching.into_actor(self).map(move |launched, pool, context| pool.launched(slot, launched, context)),
-        );
-    }
-
-    fn launched(&mut self, slot: u32, launched: Result<LaunchedWorker, LaunchError>, context: &mut Context<Self>) {
-        match launched {
-            Ok(worker) => {
-                self.failures = 0;
-                self.last_failure = None;
-                let generation = self.workers.launched(slot, worker.link, worker.info);
-                let signals = self.signals.clone();
-                let exited = worker.exited;
-                tokio::spawn(async move {
-                    let reason = exited.await;
-                    let _ = signals.send(Signal::Exited { slot, generation, reason });
-                });
-            }
-            Err(error) => self.launch_failed(slot, error, context),
-        }
-        self.work_off(context);
-    }
-
-    fn launch_failed(&mut self, slot: u32, error: LaunchError, context: &mut Context<Self>) {
-        self.workers.forget(slot);
-        if self.draining {
-            return;
-        }
-        self.failures += 1;
-        tracing::error!(%error, failures = self.failures, "could not start a worker");
-        if self.failures >= GIVE_UP_AFTER_FAILURES {
-            for waiter in self.queue.drain() {
-                let _ = waiter.send(Err(WaitEnd::NoWorker(error.0.clone())));
-            }
-        }
-        self.last_failure = Some(error);
-        let doublings = self.failures.saturating_sub(1).min(10);
-        let pause = FIRST_RETRY.saturating_mul(1 << doublings).min(LONGEST_RETRY);
-        context.run_later(pause, |pool, context| {
-            // One try at a time: what comes of it decides whether the rest follows.
-            if pool.workers.launching() == 0 && pool.workers.has_room() {
-                let profile = pool.queue.first_key().cloned();
-                pool.launch(profile, context);
-            }
-        });
+    /// Whether one more may wait. Those a free slot awaits, for whom only the worker is missing, do not count (WP-2).
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.config.max_queue.saturating_add(self.free_slots())
     }
 
     /// How long a caller who found the queue full should wait: the time to work off a slot's share of it, at a guess of
@@ -206,8 +140,9 @@ impl Actor for WorkerPool {
         if let Some(mut signals) = self.signals_in.take() {
             context.add_stream(futures_util::stream::poll_fn(move |task| signals.poll_recv(task)));
         }
-        context.run_interval((self.config.worker_idle / 4).max(Duration::from_millis(100)), |pool, context| {
-            pool.workers.end_idle(pool.config.worker_idle);
+        let pause = (self.config.worker_idle / 4).clamp(Duration::from_millis(100), HOUSEKEEPING);
+        context.run_interval(pause, |pool, context| {
+            pool.workers.end_idle(pool.config.worker_idle, pool.config.warm);
             pool.work_off(context);
         });
         self.work_off(context);
@@ -223,7 +158,10 @@ impl StreamHandler<Signal> for WorkerPool {
         match signal {
             Signal::Released { slot, generation, abandoned } => {
                 self.running = self.running.saturating_sub(1);
-                self.workers.released(slot, generation, abandoned);
+                if let Some(profile) = self.workers.released(slot, generation, abandoned) {
+                    // The room is for those it was made for.
+                    self.queue.move_to_back(&profile);
+                }
             }
             Signal::Exited { slot, generation, reason } => {
                 if self.workers.exited(slot, generation) {
@@ -242,19 +180,17 @@ impl Handler<Enter> for WorkerPool {
         if self.draining {
             return Entered::Draining;
         }
-        let nobody_waits = self.queue.is_empty();
-        if !self.draining
-            && nobody_waits
-            && self.running < self.config.max_running
-            && let Choice::Ready(slot) = self.workers.choose(&profile)
+        if self.queue.is_empty()
+            && self.free_slots() > 0
+            && let Some(slot) = self.workers.choose(&profile)
             && let Some(lease) = self.lease(slot, &profile)
         {
-            self.keep_warm(context);
+            self.supply(context);
             return Entered::Granted(lease);
         }
-        if self.queue.len() >= self.config.max_queue && !even_if_full {
+        if self.is_full() && !even_if_full {
             self.queue.retain(|waiter| !waiter.is_closed());
-            if self.queue.len() >= self.config.max_queue {
+            if self.is_full() {
                 return Entered::Full { retry_after: self.retry_after() };
             }
         }
@@ -273,6 +209,7 @@ impl Handler<Inspect> for WorkerPool {
             running: self.running,
             queued: self.queue.len(),
             workers_ready: self.workers.ready(),
+            warm: self.config.warm,
             worker: self.workers.any_info(),
             last_failure: self.last_failure.as_ref().map(|error| error.0.clone()),
             draining: self.draining,
@@ -285,10 +222,9 @@ impl Handler<Drain> for WorkerPool {
 
     fn handle(&mut self, Drain: Drain, _: &mut Self::Context) {
         self.draining = true;
-        // Those who wait stay pending on disk and run after the next start.
-        for waiter in self.queue.drain() {
+        for waiter in self.queue.drain(|_| true) {
             let _ = waiter.send(Err(WaitEnd::Draining));
         }
-        self.workers.end_idle(Duration::ZERO);
+        self.workers.end_idle(Duration::ZERO, 0);
     }
 }

@@ -25,9 +25,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.length == 0
     }
 
-    /// The key whose turn it is.
-    pub(super) fn first_key(&self) -> Option<&K> {
-        self.rotation.front()
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.waiting.contains_key(key)
+    }
+
+    /// The keys with what waits for each, the one whose turn it is first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &VecDeque<T>)> {
+        self.rotation.iter().filter_map(|key| Some((key, self.waiting.get(key)?)))
     }
 
     pub(super) fn push(&mut self, key: K, item: T) {
@@ -56,6 +60,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         Some((key, item, with))
     }
 
+    /// Ends the turn of `key`, if it waits.
+    pub(super) fn move_to_back(&mut self, key: &K) {
+        if let Some(key) = self.rotation.iter().position(|at| at == key).and_then(|at| self.rotation.remove(at)) {
+            self.rotation.push_back(key);
+        }
+    }
+
     /// Drops the items that `keep` says no to.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         for items in self.waiting.values_mut() {
@@ -66,11 +77,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.length = self.waiting.values().map(VecDeque::len).sum();
     }
 
-    /// Takes everything out.
-    pub(super) fn drain(&mut self) -> Vec<T> {
-        self.length = 0;
-        self.rotation.clear();
-        self.waiting.drain().flat_map(|(_, items)| items).collect()
+    /// Takes out all that waits for the keys that `of` says yes to.
+    pub(super) fn drain(&mut self, mut of: impl FnMut(&K) -> bool) -> Vec<T> {
+        let (out, kept) = self.rotation.drain(..).partition(|key| of(key));
+        self.rotation = kept;
+        let drained: Vec<T> = out.iter().filter_map(|key| self.waiting.remove(key)).flatten().collect();
+        self.length -= drained.len();
+        drained
     }
 }
 
@@ -91,7 +104,7 @@ mod tests {
         queue.push('b', 10);
         let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
         assert_eq!(order, [('a', 1), ('b', 10), ('a', 2), ('a', 3)]);
-        assert!(queue.is_empty() && queue.first_key().is_none());
+        assert!(queue.is_empty() && queue.iter().next().is_none());
     }
 
     #[test]
@@ -101,7 +114,7 @@ mod tests {
         queue.push('b', 10);
         let taken = queue.take_first(|&key| (key == 'b').then_some(()));
         assert_eq!(taken, Some(('b', 10, ())));
-        assert_eq!(queue.first_key(), Some(&'a'));
+        assert_eq!(queue.iter().next().map(|(key, _)| key), Some(&'a'));
         assert_eq!(queue.len(), 1);
     }
 
@@ -115,5 +128,16 @@ mod tests {
         assert_eq!(queue.len(), 1);
         assert_eq!(take(&mut queue), Some(('b', 3)));
         assert_eq!(take(&mut queue), None);
+    }
+
+    #[test]
+    fn draining_some_keys_leaves_the_others_in_their_order() {
+        let mut queue = FairQueue::default();
+        for (key, item) in [('a', 1), ('b', 10), ('c', 20), ('b', 11)] {
+            queue.push(key, item);
+        }
+        assert_eq!(queue.drain(|&key| key == 'b'), [10, 11]);
+        assert_eq!((queue.len(), queue.has(&'b')), (2, false));
+        assert_eq!([take(&mut queue), take(&mut queue)], [Some(('a', 1)), Some(('c', 20))]);
     }
 }

@@ -1,4 +1,4 @@
-//! The workers there are, and which of them may run what: state without side effects but telling a worker to end.
+//! The workers there are, and which of them may run what: state, whose only side effect is to tell a worker to end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,21 +12,8 @@ use crate::ports::{WorkerInfo, WorkerLink};
 /// Workers started at a time: each start is a tenth of a second of a core.
 const MOST_LAUNCHING: usize = 4;
 
-/// What to do for the next script of a profile.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// This worker can run it.
-    Ready(u32),
-    /// One has to be started.
-    Launch,
-    /// One is being started, or there is no room for one now.
-    Wait,
-}
-
 enum Worker {
-    Launching {
-        profile: Option<ProfileId>,
-    },
+    Launching,
     Up(Up),
     /// Was told to end; its slot, and so its user, is not free before it has.
     Ending {
@@ -52,9 +39,12 @@ struct Up {
     generation: u64,
     link: Arc<dyn WorkerLink>,
     info: Arc<WorkerInfo>,
+    /// Never changes once it is set (WP-1).
     profile: Option<ProfileId>,
     active: usize,
     idle_since: Instant,
+    /// Takes no more scripts and ends with its last one: another profile waits for the room.
+    retiring: bool,
 }
 
 pub(super) struct Workers {
@@ -71,31 +61,26 @@ impl Workers {
     fn up(&self) -> impl Iterator<Item = (u32, &Up)> {
         self.by_slot.iter().filter_map(|(&slot, worker)| match worker {
             Worker::Up(up) => Some((slot, up)),
-            Worker::Launching { .. } | Worker::Ending { .. } => None,
+            Worker::Launching | Worker::Ending { .. } => None,
         })
     }
 
-    /// Which worker is to run the next script of `profile` (WP-1). Ends an idle worker of another profile when there is no
-    /// room otherwise.
-    pub(super) fn choose(&mut self, profile: &ProfileId) -> Choice {
-        if let Some((slot, _)) = self.up().find(|(_, up)| up.profile.as_ref() == Some(profile)) {
-            return Choice::Ready(slot);
+    fn of(&self, profile: &ProfileId) -> Option<(u32, &Up)> {
+        self.up().find(|(_, up)| up.profile.as_ref() == Some(profile))
+    }
+
+    /// Whether a worker of this profile is up, retiring or not.
+    pub(super) fn has(&self, profile: &ProfileId) -> bool {
+        self.of(profile).is_some()
+    }
+
+    /// The worker that can run the next script of `profile`: its own, or one that is nobody's yet (WP-1). A profile has one
+    /// worker at a time, so while its own retires it waits.
+    pub(super) fn choose(&self, profile: &ProfileId) -> Option<u32> {
+        match self.of(profile) {
+            Some((slot, own)) => (!own.retiring).then_some(slot),
+            None => self.up().find(|(_, up)| up.profile.is_none()).map(|(slot, _)| slot),
         }
-        if let Some((slot, _)) = self.up().find(|(_, up)| up.profile.is_none()) {
-            return Choice::Ready(slot);
-        }
-        let launching = |worker: &Worker| matches!(worker, Worker::Launching { profile: for_whom } if for_whom.is_none() || for_whom.as_ref() == Some(profile));
-        if self.by_slot.values().any(launching) {
-            return Choice::Wait;
-        }
-        if self.launching() >= MOST_LAUNCHING {
-            return Choice::Wait;
-        }
-        if self.has_room() {
-            return Choice::Launch;
-        }
-        self.end_longest_idle();
-        Choice::Wait
     }
 
     /// Binds the worker in `slot`, if it was not, and counts one more script on it.
@@ -108,41 +93,40 @@ impl Workers {
         Some(Bound { slot, generation: up.generation, link: up.link.clone(), info: up.info.clone() })
     }
 
-    /// One script less on `slot`.
-    pub(super) fn released(&mut self, slot: u32, of: u64, abandoned: bool) {
-        if let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot).filter(|worker| worker.is(of)) {
-            up.active = up.active.saturating_sub(1);
-            up.idle_since = Instant::now();
-            if abandoned {
-                self.end(slot);
-            }
+    /// One script less on `slot`. An `abandoned` worker is destroyed, and a retiring one ended with its last script: then
+    /// returns the profile that made room.
+    pub(super) fn released(&mut self, slot: u32, of: u64, abandoned: bool) -> Option<ProfileId> {
+        let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot).filter(|worker| worker.is(of)) else { return None };
+        up.active = up.active.saturating_sub(1);
+        up.idle_since = Instant::now();
+        let retired = up.profile.clone().filter(|_| up.retiring && up.active == 0);
+        if abandoned {
+            // Siblings may hold the link, and the guard may be past listening to frames.
+            self.end_by(slot, WorkerLink::destroy);
+        } else if retired.is_some() {
+            self.end(slot);
         }
+        retired
     }
 
     /// Takes the lowest free slot for a worker that is about to be started.
-    pub(super) fn begin_launch(&mut self, profile: Option<ProfileId>) -> Option<u32> {
-        if !self.has_room() {
+    pub(super) fn begin_launch(&mut self) -> Option<u32> {
+        if self.room() == 0 {
             return None;
         }
         let slot = (0..).find(|slot| !self.by_slot.contains_key(slot))?;
-        self.by_slot.insert(slot, Worker::Launching { profile });
+        self.by_slot.insert(slot, Worker::Launching);
         Some(slot)
     }
 
-    /// The worker in `slot` is ready. Returns what tells it from others in the same slot.
+    /// The worker in `slot` is ready, for whoever comes first. Returns what tells it from others in the same slot.
     pub(super) fn launched(&mut self, slot: u32, link: Arc<dyn WorkerLink>, info: WorkerInfo) -> u64 {
         self.generations += 1;
-        let up = Up {
-            generation: self.generations,
-            link,
-            info: Arc::new(info),
-            // Unbound even when it was started for a profile: whoever comes first may have it, and WP-1 holds.
-            profile: None,
-            active: 0,
-            idle_since: Instant::now(),
-        };
+        let generation = self.generations;
+        let (info, idle_since) = (Arc::new(info), Instant::now());
+        let up = Up { generation, link, info, profile: None, active: 0, idle_since, retiring: false };
         self.by_slot.insert(slot, Worker::Up(up));
-        self.generations
+        generation
     }
 
     /// The start in `slot` failed.
@@ -152,64 +136,80 @@ impl Workers {
 
     /// The process in `slot` is gone. True when nobody had asked for that.
     pub(super) fn exited(&mut self, slot: u32, of: u64) -> bool {
-        match self.by_slot.get(&slot) {
-            Some(Worker::Up(up)) if up.generation == of => {
-                self.by_slot.remove(&slot);
-                true
-            }
-            Some(Worker::Ending { generation }) if *generation == of => {
-                self.by_slot.remove(&slot);
-                false
-            }
-            _ => false,
+        if !self.by_slot.get(&slot).is_some_and(|worker| worker.is(of)) {
+            return false;
         }
+        matches!(self.by_slot.remove(&slot), Some(Worker::Up(_)))
     }
 
-    /// Ends the bound workers that ran nothing for `idle`.
-    pub(super) fn end_idle(&mut self, idle: Duration) {
-        let idle_ones: Vec<u32> = self
+    /// Makes room for `count` workers more than there is, and takes back what was done for more than that. Ends the workers
+    /// that are idle longest; where they do not suffice, those with the fewest scripts retire. Spares an idle worker whose
+    /// profile `waits`: it is about to be used.
+    pub(super) fn make_room(&mut self, count: usize, waits: impl Fn(&ProfileId) -> bool) {
+        let spare = |up: &Up| up.profile.as_ref().is_none_or(|profile| up.active == 0 && waits(profile));
+        let mut candidates: Vec<_> = self
             .up()
-            .filter(|(_, up)| {
-                up.active == 0 && (up.profile.is_some() || idle.is_zero()) && up.idle_since.elapsed() >= idle
-            })
-            .map(|(slot, _)| slot)
+            .filter(|(_, up)| !spare(up))
+            // Who retires already goes on doing so, or two that take turns as the least busy would both stay.
+            .map(|(slot, up)| (up.active > 0, !up.retiring, up.active, up.idle_since, slot))
             .collect();
-        for slot in idle_ones {
-            self.end(slot);
+        candidates.sort_unstable();
+        for (position, (busy, .., slot)) in candidates.into_iter().enumerate() {
+            let goes = position < count;
+            if goes && !busy {
+                self.end(slot);
+            } else if let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot) {
+                up.retiring = goes;
+            }
         }
     }
 
-    fn end_longest_idle(&mut self) {
-        let idle = self.up().filter(|(_, up)| up.active == 0);
-        if let Some(slot) = idle.min_by_key(|(_, up)| up.idle_since).map(|(slot, _)| slot) {
+    /// Ends the workers that ran nothing for `idle`, but for `warm` of those that are nobody's.
+    pub(super) fn end_idle(&mut self, idle: Duration, warm: usize) {
+        let (unbound, bound): (Vec<_>, Vec<_>) = self.up().partition(|(_, up)| up.profile.is_none());
+        let surplus = unbound.into_iter().skip(warm).chain(bound);
+        let idle_ones = surplus.filter(|(_, up)| up.active == 0 && up.idle_since.elapsed() >= idle);
+        for slot in idle_ones.map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.end(slot);
         }
     }
 
     fn end(&mut self, slot: u32) {
+        self.end_by(slot, WorkerLink::shutdown);
+    }
+
+    fn end_by(&mut self, slot: u32, way: fn(&dyn WorkerLink)) {
         if let Some(Worker::Up(up)) = self.by_slot.get(&slot) {
             let generation = up.generation;
-            up.link.shutdown();
+            way(&*up.link);
             self.by_slot.insert(slot, Worker::Ending { generation });
         }
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.by_slot.len() < self.most
+    fn count(&self, of: impl Fn(&Worker) -> bool) -> usize {
+        self.by_slot.values().filter(|worker| of(worker)).count()
+    }
+
+    /// Workers that could be started beside those there are.
+    pub(super) fn room(&self) -> usize {
+        self.most.saturating_sub(self.by_slot.len())
+    }
+
+    pub(super) fn may_launch(&self) -> bool {
+        self.room() > 0 && self.launching() < MOST_LAUNCHING
+    }
+
+    pub(super) fn launching(&self) -> usize {
+        self.count(|worker| matches!(worker, Worker::Launching))
+    }
+
+    pub(super) fn ending(&self) -> usize {
+        self.count(|worker| matches!(worker, Worker::Ending { .. }))
     }
 
     /// Workers without a profile, those being started included.
     pub(super) fn unbound(&self) -> usize {
-        let unbound = |worker: &&Worker| match worker {
-            Worker::Launching { .. } => true,
-            Worker::Up(up) => up.profile.is_none(),
-            Worker::Ending { .. } => false,
-        };
-        self.by_slot.values().filter(unbound).count()
-    }
-
-    pub(super) fn launching(&self) -> usize {
-        self.by_slot.values().filter(|worker| matches!(worker, Worker::Launching { .. })).count()
+        self.launching() + self.up().filter(|(_, up)| up.profile.is_none()).count()
     }
 
     pub(super) fn ready(&self) -> usize {

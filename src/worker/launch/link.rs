@@ -2,13 +2,13 @@
 //! each run may send, and a guard that goes beyond is reported to be killed (WK-1, WK-6).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
 use airlock_actors::ports::{
     OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone, WorkerLink,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use crate::worker::protocol::{
@@ -20,19 +20,22 @@ pub(super) type Frame = Zeroizing<Vec<u8>>;
 
 /// The way to one guard.
 pub(super) struct LocalLink {
-    runs: std::sync::Arc<Runs>,
+    runs: Arc<Runs>,
     to_guard: mpsc::UnboundedSender<Frame>,
+    /// Tells whoever watches the process to end it.
+    destroy: Arc<Notify>,
     /// Tells, by being dropped, that nobody uses the worker any more.
     _in_use: oneshot::Sender<()>,
 }
 
 impl LocalLink {
     pub(super) fn new(
-        runs: std::sync::Arc<Runs>,
+        runs: Arc<Runs>,
         to_guard: mpsc::UnboundedSender<Frame>,
+        destroy: Arc<Notify>,
         in_use: oneshot::Sender<()>,
     ) -> Self {
-        Self { runs, to_guard, _in_use: in_use }
+        Self { runs, to_guard, destroy, _in_use: in_use }
     }
 }
 
@@ -66,6 +69,10 @@ impl WorkerLink for LocalLink {
 
     fn shutdown(&self) {
         self.tell(&ToGuard::Shutdown);
+    }
+
+    fn destroy(&self) {
+        self.destroy.notify_one();
     }
 }
 

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::lease::Lease;
@@ -61,12 +61,13 @@ pub(super) async fn start(command: GuardCommand) -> Result<Started, String> {
     let runs = Arc::new(Runs::default());
     let (in_use, unused) = oneshot::channel();
     let (broken, breakage) = oneshot::channel();
+    let destroy = Arc::new(Notify::new());
     let (exit_sender, exited) = oneshot::channel();
     let GuardCommand { folder, lease, slot, .. } = command;
     tokio::spawn({
-        let runs = Arc::clone(&runs);
+        let (runs, destroy) = (Arc::clone(&runs), Arc::clone(&destroy));
         async move {
-            let reason = watch(child, unused, breakage).await;
+            let reason = watch(child, unused, breakage, &destroy).await;
             // What it printed last says why.
             let _ = timeout(GRACE, log).await;
             runs.close();
@@ -84,7 +85,7 @@ pub(super) async fn start(command: GuardCommand) -> Result<Started, String> {
         }
     });
     let (to_guard, frames) = mpsc::unbounded_channel();
-    let link = LocalLink::new(Arc::clone(&runs), to_guard, in_use);
+    let link = LocalLink::new(Arc::clone(&runs), to_guard, destroy, in_use);
     let mut reader = FrameReader::default();
     // On any way out of here but the last, the link is dropped, and the worker ended by the task above.
     let ready = introduction(&mut output, &mut reader).await;
@@ -153,10 +154,16 @@ async fn write_frames(mut input: ChildStdin, mut frames: mpsc::UnboundedReceiver
 }
 
 /// Waits until the guard is gone, and sees to it that it goes when it must. Returns why, in words.
-async fn watch(mut child: Child, unused: oneshot::Receiver<()>, breakage: oneshot::Receiver<Violation>) -> String {
+async fn watch(
+    mut child: Child,
+    unused: oneshot::Receiver<()>,
+    breakage: oneshot::Receiver<Violation>,
+    destroy: &Notify,
+) -> String {
     let (patience, why) = tokio::select! {
         status = child.wait() => return describe(status),
         _ = unused => (GRACE, None),
+        () = destroy.notified() => (Duration::ZERO, Some("the guard did not end a script in time".to_owned())),
         broken = breakage => match broken {
             Ok(violation) => (Duration::ZERO, Some(violation.to_string())),
             // The reader ended without a complaint: only at shutdown of the runtime.
