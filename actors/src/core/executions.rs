@@ -12,7 +12,7 @@ use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
 use crate::profile_registry::{Authorize, FlushUse, Refusal, Used};
 use crate::vault::WithoutValue;
-use crate::worker_pool::{Drain, Enter, Entered, Inspect};
+use crate::worker_pool::{AllGone, Drain, Enter, Entered, Inspect};
 
 /// What an agent asks to run.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct ExecutionDetail {
 
 /// How long the end of what still runs at a shutdown may take.
 const END_ALL: Duration = Duration::from_secs(15);
+/// How long the workers may take to end after that, those that were just starting included.
+const END_WORKERS: Duration = Duration::from_secs(10);
 
 impl Core {
     /// Checks who and what, in the order of the HTTP contract, and returns once the execution is on disk.
@@ -209,8 +211,10 @@ impl Core {
             }
         }
         // What follows is not worth failing a shutdown for: the actors say what went wrong.
-        let _ = self.inner.pool.call(Drain).await;
         let _ = self.inner.registry.call(FlushUse).await;
+        if tokio::time::timeout(END_WORKERS, self.inner.pool.call(AllGone)).await.is_err() {
+            tracing::warn!("some workers have not ended; they end with the server");
+        }
     }
 
     /// The thread for the next execution: they take turns.

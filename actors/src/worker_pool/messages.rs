@@ -112,3 +112,8 @@ where
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Drain;
+
+/// Answered once no worker is left, those that were being started included. Only asked after [`Drain`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AllGone;

@@ -23,13 +23,13 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, StreamHandler};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use lease::Lease;
 use lease::Signal;
-pub use messages::{Condition, Drain, Enter, Entered, Inspect, WaitEnd};
+pub use messages::{AllGone, Condition, Drain, Enter, Entered, Inspect, WaitEnd};
 use queue::FairQueue;
 use workers::Workers;
 
@@ -67,6 +67,7 @@ pub struct WorkerPool {
     failures: u32,
     last_failure: Option<LaunchError>,
     draining: bool,
+    told_when_gone: Vec<oneshot::Sender<()>>,
     signals: mpsc::UnboundedSender<Signal>,
     signals_in: Option<mpsc::UnboundedReceiver<Signal>>,
     stop: CancellationToken,
@@ -85,6 +86,7 @@ impl WorkerPool {
             failures: 0,
             last_failure: None,
             draining: false,
+            told_when_gone: Vec::new(),
             signals,
             signals_in: Some(signals_in),
             stop: CancellationToken::new(),
@@ -94,7 +96,14 @@ impl WorkerPool {
     /// Gives leases to those who wait, as far as there are slots and workers, then sees that workers come for the rest.
     fn work_off(&mut self, context: &mut Context<Self>) {
         if self.draining {
-            return self.workers.end_idle(Duration::ZERO, 0);
+            self.workers.end_idle(Duration::ZERO, 0);
+            if self.workers.is_empty() {
+                // Who asked may have lost patience.
+                for told in self.told_when_gone.drain(..) {
+                    let _ = told.send(());
+                }
+            }
+            return;
         }
         while self.free_slots() > 0 {
             let Some((profile, waiter, slot)) = self.queue.take_first(|profile| self.workers.choose(profile)) else {
@@ -220,11 +229,22 @@ impl Handler<Inspect> for WorkerPool {
 impl Handler<Drain> for WorkerPool {
     type Result = ();
 
-    fn handle(&mut self, Drain: Drain, _: &mut Self::Context) {
+    fn handle(&mut self, Drain: Drain, context: &mut Self::Context) {
         self.draining = true;
         for waiter in self.queue.drain(|_| true) {
             let _ = waiter.send(Err(WaitEnd::Draining));
         }
-        self.workers.end_idle(Duration::ZERO, 0);
+        self.work_off(context);
+    }
+}
+
+impl Handler<AllGone> for WorkerPool {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, AllGone: AllGone, context: &mut Self::Context) -> Self::Result {
+        let (told, gone) = oneshot::channel();
+        self.told_when_gone.push(told);
+        self.work_off(context);
+        Box::pin(async move { drop(gone.await) })
     }
 }

@@ -54,6 +54,11 @@ pub(super) struct Workers {
 }
 
 impl Workers {
+    /// True when there is none, neither starting nor ending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
     pub(super) fn new(most: usize) -> Self {
         Self { by_slot: BTreeMap::new(), most, generations: 0 }
     }
