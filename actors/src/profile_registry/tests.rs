@@ -248,7 +248,7 @@ async fn an_expiry_is_told_once_at_its_moment_however_often_the_profile_changed(
     later(19).await;
     assert_eq!(ended(), [], "told by a timer of an earlier date");
     later(2).await;
-    assert_eq!(ended(), [id.clone()]);
+    assert_eq!(ended(), std::slice::from_ref(&id));
 
     world.update(&id, expiring(30)).await.unwrap();
     let cleared = ProfileChange { expires_at: Some(None), ..ProfileChange::default() };
