@@ -26,6 +26,7 @@ mod views;
 use std::sync::Arc;
 
 use airlock_actors::core::Core;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use base_url::{InvalidPublicUrl, PublicUrl};
@@ -43,7 +44,18 @@ struct App {
     config: ServerConfig,
     /// Ends long polls.
     shutdown: CancellationToken,
+    /// Lists that may be put together at once.
+    turns: Semaphore,
 }
+
+impl App {
+    fn new(core: Core, config: ServerConfig, shutdown: CancellationToken) -> Self {
+        Self { core, config, shutdown, turns: Semaphore::new(MAX_LISTS) }
+    }
+}
+
+/// The core hands out lists whole, each tens of megabytes at the worst; so no more than this are in hands at once.
+const MAX_LISTS: usize = 4;
 
 /// Every route. They are tried in this order: the busiest first.
 fn routes(app: &Arc<App>) -> Route {

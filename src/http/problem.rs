@@ -204,6 +204,13 @@ impl From<ConfigError> for Problem {
             ConfigError::TooMany(most) => {
                 Self::new(&WRONG_STATE, format!("There can't be more than {most}; delete what is not needed any more."))
             }
+            ConfigError::TooManyInProfile(most) => {
+                let detail = format!(
+                    "A profile can't have more than {most} credentials; take off those it does not need, or make another \
+                     profile."
+                );
+                Self::new(&WRONG_STATE, detail)
+            }
             ConfigError::Unavailable(error) => error.into(),
         }
     }

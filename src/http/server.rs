@@ -98,7 +98,7 @@ impl Server {
 
     /// Serves until `shutdown` is cancelled, then drains, then returns.
     pub async fn serve(self, core: Core, shutdown: CancellationToken) {
-        let app = App { core, config: self.config.clone(), shutdown: shutdown.clone() };
+        let app = App::new(core, self.config.clone(), shutdown.clone());
         self.run(edge(routes(&Arc::new(app))), shutdown).await;
     }
 

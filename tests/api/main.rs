@@ -23,6 +23,7 @@ mod expiry;
 mod health;
 mod history;
 mod limits;
+mod lists;
 mod poll;
 mod profiles;
 mod queue;

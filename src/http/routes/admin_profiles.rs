@@ -16,7 +16,7 @@ use crate::http::hosts::allowed_hosts;
 use crate::http::problem::Fault;
 use crate::http::{auth, views};
 
-/// `GET /api/admin/profiles`
+/// `GET /api/admin/profiles?limit=&cursor=`
 pub(in crate::http) async fn list(call: Call) -> Answer {
     auth::admin(&call).await?;
     all(&call, views::admin_profile).await
@@ -25,7 +25,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 /// `POST /api/admin/profiles`
 pub(in crate::http) async fn create(call: Call) -> Answer {
     auth::admin(&call).await?;
-    made(&call, views::admin_profile, "/api/admin/profiles").await
+    made(&call, views::admin_profile, "/api/admin/profiles", MAX_DESCRIPTION_BYTES).await
 }
 
 /// `GET /api/admin/profiles/{id}`

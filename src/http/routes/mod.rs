@@ -23,6 +23,7 @@ pub(super) mod credentials;
 pub(super) mod execute;
 pub(super) mod executions;
 pub(super) mod health;
+mod pages;
 pub(super) mod profiles;
 pub(super) mod ui;
 
@@ -32,6 +33,8 @@ use router::Answer;
 
 /// Most credentials in one request.
 const MAX_NAMES: usize = 100;
+/// Longest description that an agent may give: anybody can send one, and every list repeats it.
+const MAX_AGENTS_DESCRIPTION_BYTES: usize = 1024;
 
 impl Call {
     /// The body of a call that needs one.

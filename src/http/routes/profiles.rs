@@ -1,14 +1,14 @@
 //! Profiles as agents put them together; what administrators do with them besides is in `admin_profiles`.
 
 use airlock_actors::core::CredentialView;
-use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
 use airlock_actors::domain::{CredentialName, ProfileRecord};
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use jiff::Timestamp;
 use warp::reply::Response;
 
-use super::{Answer, Call, MAX_NAMES, json_response, ok, to_the_end};
+use super::pages::{Moment, Page};
+use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, json_response, ok, to_the_end};
 use crate::http::fields::{self, credential_name, text_up_to};
 use crate::http::json::{self, Object};
 use crate::http::problem::Problem;
@@ -17,7 +17,7 @@ use crate::http::views;
 /// One of the two shapes of a profile: the agents' or the administrator's.
 pub(super) type Shape = fn(&mut Object<'_>, &ProfileRecord, &[CredentialView], Timestamp);
 
-/// `GET /profiles`
+/// `GET /profiles?limit=&cursor=`
 pub(in crate::http) async fn list(call: Call) -> Answer {
     all(&call, views::profile).await
 }
@@ -31,7 +31,7 @@ pub(in crate::http) async fn one(call: Call) -> Answer {
 
 /// `POST /profiles`
 pub(in crate::http) async fn create(call: Call) -> Answer {
-    made(&call, views::profile, "/profiles").await
+    made(&call, views::profile, "/profiles", MAX_AGENTS_DESCRIPTION_BYTES).await
 }
 
 /// `POST /profiles/{id}/credentials`
@@ -44,14 +44,16 @@ pub(in crate::http) async fn detach(call: Call) -> Answer {
     detached(&call, views::profile).await
 }
 
-/// All profiles, oldest first.
+/// A page of the profiles, oldest first.
 pub(super) async fn all(call: &Call, shape: Shape) -> Answer {
+    let page = Page::asked(call)?;
+    let _turn = call.app.turn().await;
     let profiles = call.app.core.profiles().await?;
     let credentials = call.app.core.credentials().await?;
     let now = call.app.core.now();
-    ok(json::object(64 + 512 * profiles.len(), |object| {
-        object.objects("profiles", &profiles, |object, record| shape(object, record, &credentials, now));
-    }))
+    let rest = page.rest(&profiles, Moment::of);
+    let shown = |object: &mut Object<'_>, record: &ProfileRecord| shape(object, record, &credentials, now);
+    ok(page.object(rest, "profiles", shown, |record| Moment::of(record).to_string()))
 }
 
 /// One profile, and what `more` adds.
@@ -61,7 +63,7 @@ pub(super) async fn shown(
     shape: Shape,
     more: impl FnOnce(&mut Object<'_>) + Send,
 ) -> Result<Vec<u8>, Problem> {
-    let credentials = call.app.core.credentials().await?;
+    let credentials = own_credentials(call, record).await?;
     let now = call.app.core.now();
     Ok(json::object(512, |object| {
         shape(object, record, &credentials, now);
@@ -69,10 +71,22 @@ pub(super) async fn shown(
     }))
 }
 
+/// What is known of a profile's credentials. The core only hands out all there are: they are let go at once.
+async fn own_credentials(call: &Call, record: &ProfileRecord) -> Result<Vec<CredentialView>, Problem> {
+    if record.credentials.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _turn = call.app.turn().await;
+    let mut credentials = call.app.core.credentials().await?;
+    credentials.retain(|credential| record.credentials.contains(&credential.name));
+    credentials.shrink_to_fit();
+    Ok(credentials)
+}
+
 /// Makes a profile from the body.
-pub(super) async fn made(call: &Call, shape: Shape, collection: &str) -> Answer {
+pub(super) async fn made(call: &Call, shape: Shape, collection: &str, max_description: usize) -> Answer {
     let body = call.body().await?;
-    let description = fields::read(&body, |fields| fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES)))?;
+    let description = fields::read(&body, |fields| fields.optional("description", text_up_to(max_description)))?;
     let core = call.app.core.clone();
     let record = to_the_end(async move { core.create_profile(description.unwrap_or_default()).await }).await?;
     let mut response: Response = json_response(StatusCode::CREATED, shown(call, &record, shape, |_| {}).await?);
