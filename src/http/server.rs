@@ -47,8 +47,10 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// Longest script, in bytes of UTF-8.
     pub max_script_bytes: usize,
-    /// Longest body of a request, in bytes.
+    /// Longest body of a submission, in bytes; other calls take less.
     pub max_body_bytes: usize,
+    /// Most bytes of all bodies that are held at once, but for the first 16 KiB of each.
+    pub max_bodies_bytes: usize,
 }
 
 impl ServerConfig {
@@ -64,6 +66,7 @@ impl ServerConfig {
             drain_timeout: Duration::from_secs(10),
             max_script_bytes: 1024 * 1024,
             max_body_bytes: 8 * 1024 * 1024,
+            max_bodies_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct Server {
 
 /// Largest head of a request, in bytes; past it hyper answers 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// Most that a connection buffers of what it read and nobody took yet.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// A peer that takes no bytes for so long is gone, or stalls on purpose.
 const WRITE_STALL_MS: u32 = 60_000;
 /// Pause after the system refused a connection, most likely for want of descriptors.
@@ -180,6 +185,7 @@ impl Connection {
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
                 .max_header_size(MAX_HEAD_BYTES)
+                .max_buf_size(MAX_BUFFER_BYTES)
                 .serve_connection(TokioIo::new(stream), answer)
         );
         let ended = tokio::select! {
@@ -209,6 +215,7 @@ mod tests {
 
     use super::*;
     use crate::http::body::BodyLimits;
+    use crate::http::budget::Budget;
     use crate::http::router::{Answer, Call, at, first_of, get, post};
 
     const LIMITS: BodyLimits =
@@ -227,7 +234,7 @@ mod tests {
     }
 
     async fn length(call: Call<Gate>) -> Answer {
-        let body = call.json(LIMITS).await?;
+        let body = call.json(LIMITS, &Budget::new(1024 * 1024)).await?;
         Ok(Response::new(body.len().to_string().into()))
     }
 

@@ -17,6 +17,7 @@ mod admin_session;
 mod agent_slots;
 mod bad_bodies;
 mod bad_requests;
+mod body_budget;
 mod credentials;
 mod execute;
 mod expiry;

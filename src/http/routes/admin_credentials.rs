@@ -7,7 +7,7 @@ use airlock_actors::domain::credential::{MAX_DESCRIPTION_BYTES, MAX_VALUE_BYTES}
 use airlock_actors::domain::{CredentialName, ProfileId};
 
 use super::pages::Page;
-use super::{Answer, Call, created, done, ok, to_the_end};
+use super::{Answer, Call, created, done, max_body, ok, to_the_end};
 use crate::http::fields::{self, Fields, boolean, credential_name, secret_value, text_up_to};
 use crate::http::json::Object;
 use crate::http::problem::Problem;
@@ -36,7 +36,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 /// `POST /api/admin/credentials`
 pub(in crate::http) async fn create(call: Call) -> Answer {
     auth::admin(&call).await?;
-    let body = call.body().await?;
+    let body = call.body(max_body::VALUE).await?;
     let new = fields::read(&body, |fields| {
         let name = fields.required("name", credential_name);
         let change = change(fields)?;
@@ -56,7 +56,7 @@ pub(in crate::http) async fn create(call: Call) -> Answer {
 pub(in crate::http) async fn update(call: Call) -> Answer {
     auth::admin(&call).await?;
     let name = call.credential_name()?;
-    let body = call.body().await?;
+    let body = call.body(max_body::VALUE).await?;
     let change = fields::read(&body, change)?;
     let core = call.app.core.clone();
     let credential = to_the_end(async move { core.update_credential(name, change).await }).await?;

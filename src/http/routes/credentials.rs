@@ -4,7 +4,7 @@ use airlock_actors::core::NewCredential;
 use airlock_actors::domain::{CredentialName, Secret};
 
 use super::pages::Page;
-use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, created, ok, to_the_end};
+use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, created, max_body, ok, to_the_end};
 use crate::http::fields::{self, Read, credential_name, object, text_up_to};
 use crate::http::problem::Fault;
 use crate::http::{json, views};
@@ -20,7 +20,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 
 /// `POST /credentials`: names that exist, or come twice, are skipped.
 pub(in crate::http) async fn create_slots(call: Call) -> Answer {
-    let body = call.body().await?;
+    let body = call.body(max_body::SLOTS).await?;
     let asked = fields::read(&body, |body| body.required("credentials", fields::list(MAX_NAMES, slot)))?;
     let core = call.app.core.clone();
     let slots = to_the_end(async move { core.create_slots(asked).await }).await?;

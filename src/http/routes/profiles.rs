@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use warp::reply::Response;
 
 use super::pages::{Moment, Page};
-use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, json_response, ok, to_the_end};
+use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, json_response, max_body, ok, to_the_end};
 use crate::http::fields::{self, credential_name, text_up_to};
 use crate::http::json::{self, Object};
 use crate::http::problem::Problem;
@@ -85,7 +85,7 @@ async fn own_credentials(call: &Call, record: &ProfileRecord) -> Result<Vec<Cred
 
 /// Makes a profile from the body.
 pub(super) async fn made(call: &Call, shape: Shape, collection: &str, max_description: usize) -> Answer {
-    let body = call.body().await?;
+    let body = call.body(max_body::SMALL).await?;
     let description = fields::read(&body, |fields| fields.optional("description", text_up_to(max_description)))?;
     let core = call.app.core.clone();
     let record = to_the_end(async move { core.create_profile(description.unwrap_or_default()).await }).await?;
@@ -113,6 +113,6 @@ pub(super) async fn detached(call: &Call, shape: Shape) -> Answer {
 }
 
 async fn names(call: &Call) -> Result<Vec<CredentialName>, Problem> {
-    let body = call.body().await?;
+    let body = call.body(max_body::NAMES).await?;
     fields::read(&body, |body| body.required("credentials", fields::list(MAX_NAMES, credential_name)))
 }
