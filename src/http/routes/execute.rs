@@ -122,21 +122,26 @@ fn named_in(headers: &HeaderMap) -> Result<Option<ProfileId>, Problem> {
 
 /// The profile that the header names, or the body.
 fn identity(in_header: Option<ProfileId>, in_body: Option<&str>) -> Result<ProfileId, Problem> {
-    let in_body = in_body.map(profile_id).transpose()?;
-    if let (Some(in_header), Some(in_body)) = (&in_header, &in_body)
-        && in_header != in_body
+    if let (Some(in_header), Some(in_body)) = (&in_header, in_body)
+        && in_header.as_str() != in_body
+        && !is_whole_key(in_body)
     {
         let fault = Fault::new("profile_id", "differs from the one in the Authorization header; send either");
         return Err(Problem::invalid(vec![fault]));
     }
+    let in_body = in_body.map(profile_id).transpose()?;
     in_header.or(in_body).ok_or_else(|| {
         let detail = "Say who you are: send `Authorization: Bearer ark_…` with the id of a locked profile.";
         Problem::unauthorized(&NO_IDENTITY, detail)
     })
 }
 
+fn is_whole_key(text: &str) -> bool {
+    text.starts_with("ark_") && text.contains(':')
+}
+
 fn profile_id(text: &str) -> Result<ProfileId, Problem> {
-    if text.starts_with("ark_") && text.contains(':') {
+    if is_whole_key(text) {
         return Err(Problem::unauthorized(
             &NO_IDENTITY,
             "That was the whole key. Never send the part after the colon: it only signs. Ask a person to regenerate the \
@@ -207,6 +212,7 @@ mod tests {
         assert_eq!(asked(None, Some(ID)), Ok(ID.to_owned()));
         assert_eq!(asked(Some(ID), Some(ID)), Ok(ID.to_owned()));
         assert_eq!(asked(Some(ID), Some(OTHER)), Err(422));
+        assert_eq!(asked(Some(ID), Some("nonsense")), Err(422));
         assert_eq!(asked(None, None), Err(401));
         assert_eq!(asked(Some("nonsense"), None), Err(401));
         assert_eq!(asked(None, Some("nonsense")), Err(401));
