@@ -1,6 +1,8 @@
 //! Everything that can be set: by a flag, its environment variable, a TOML file, or the default, in that order.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub struct Settings {
     pub python: Option<PathBuf>,
 
     /// Executions that run at once [default: 4 for each core]
-    #[arg(long, env = "AIRLOCK_MAX_RUNNING", value_name = "N", value_parser = at_least_one)]
+    #[arg(long, env = "AIRLOCK_MAX_RUNNING", value_name = "N")]
     pub max_running: Option<usize>,
 
     /// Executions that wait for a slot; further ones get 429 [default: 1000]
@@ -42,7 +44,7 @@ pub struct Settings {
     pub max_queue: Option<usize>,
 
     /// Workers at once, one for each profile in use and the warm ones [default: 64]
-    #[arg(long, env = "AIRLOCK_MAX_WORKERS", value_name = "N", value_parser = at_least_one)]
+    #[arg(long, env = "AIRLOCK_MAX_WORKERS", value_name = "N")]
     pub max_workers: Option<usize>,
 
     /// Workers kept ready for profiles that have none [default: 2]
@@ -66,7 +68,7 @@ pub struct Settings {
     pub allow_degraded_sandbox: Option<bool>,
 
     /// Connections at once; further ones wait [default: 4096]
-    #[arg(long, env = "AIRLOCK_MAX_CONNECTIONS", value_name = "N", value_parser = at_least_one)]
+    #[arg(long, env = "AIRLOCK_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<usize>,
 
     /// Seconds that running scripts get to finish when the server is told to stop [default: 30]
@@ -175,44 +177,75 @@ impl Settings {
         }
     }
 
-    /// Fills in the defaults and checks what needs checking.
+    /// Fills in the defaults and checks what needs checking: here alone, so that flags and file have the same limits.
     pub fn settle(self) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let max_workers = self.max_workers.unwrap_or(64);
         let public_url = self.public_url.map(|url| url.parse::<PublicUrl>()).transpose()?;
-        anyhow::ensure!(self.max_running != Some(0), "max-running must be at least 1");
-        anyhow::ensure!(max_workers > 0, "max-workers must be at least 1");
-        anyhow::ensure!(self.max_connections != Some(0), "max-connections must be at least 1");
+        let max_workers = within("max-workers", self.max_workers, 64, range::MAX_WORKERS)?;
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("data")),
             master_key_file: self.master_key_file,
             public_url,
             python: self.python,
-            max_running: self.max_running.unwrap_or(4 * cores),
-            max_queue: self.max_queue.unwrap_or(1000),
+            max_running: within(
+                "max-running",
+                self.max_running,
+                (4 * cores).min(*range::MAX_RUNNING.end()),
+                range::MAX_RUNNING,
+            )?,
+            max_queue: within("max-queue", self.max_queue, 1000, range::MAX_QUEUE)?,
             max_workers,
-            warm_workers: self.warm_workers.unwrap_or(2).min(max_workers),
-            worker_idle: Duration::from_secs(self.worker_idle.unwrap_or(600)),
-            worker_uid_base: self.worker_uid_base.unwrap_or(59_000),
+            warm_workers: within("warm-workers", self.warm_workers, 2.min(max_workers), 0..=max_workers)?,
+            worker_idle: Duration::from_secs(within("worker-idle", self.worker_idle, 600, range::WORKER_IDLE_S)?),
+            worker_uid_base: within("worker-uid-base", self.worker_uid_base, 59_000, range::WORKER_UID_BASE)?,
             tmp_dir: self.tmp_dir,
             allow_degraded_sandbox: self.allow_degraded_sandbox.unwrap_or(false),
-            max_connections: self.max_connections.unwrap_or(4096),
-            drain: Duration::from_secs(self.drain.unwrap_or(30)),
-            session_idle: Duration::from_secs(60 * self.session_idle.unwrap_or(720)),
-            session_max: Duration::from_secs(3600 * self.session_max.unwrap_or(168)),
+            max_connections: within("max-connections", self.max_connections, 4096, range::MAX_CONNECTIONS)?,
+            drain: Duration::from_secs(within("drain", self.drain, 30, range::DRAIN_S)?),
+            session_idle: Duration::from_secs(
+                60 * within("session-idle", self.session_idle, 720, range::SESSION_IDLE_MIN)?,
+            ),
+            session_max: Duration::from_secs(
+                3600 * within("session-max", self.session_max, 168, range::SESSION_MAX_H)?,
+            ),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
         })
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("must be a whole number".to_owned()),
-    }
+/// What each number may be: wide enough for any use, and such that no sum or product of them overflows.
+mod range {
+    use std::ops::RangeInclusive;
+
+    pub(super) const MAX_RUNNING: RangeInclusive<usize> = 1..=10_000;
+    pub(super) const MAX_QUEUE: RangeInclusive<usize> = 0..=1_000_000;
+    pub(super) const MAX_WORKERS: RangeInclusive<usize> = 1..=4_096;
+    pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
+    /// To 30 days.
+    pub(super) const WORKER_IDLE_S: RangeInclusive<u64> = 1..=30 * 24 * 3600;
+    /// To an hour.
+    pub(super) const DRAIN_S: RangeInclusive<u64> = 0..=3600;
+    /// To 365 days.
+    pub(super) const SESSION_IDLE_MIN: RangeInclusive<u64> = 1..=365 * 24 * 60;
+    /// To five years.
+    pub(super) const SESSION_MAX_H: RangeInclusive<u64> = 1..=5 * 365 * 24;
+    /// Each worker's id is this one plus its number, which has to stay below the ids that mean nobody.
+    pub(super) const WORKER_UID_BASE: RangeInclusive<u32> = 1..=4_294_000_000;
+}
+
+/// A number as it is set, else the default; an error that names the setting when it is out of range.
+fn within<T: PartialOrd + Display>(
+    name: &str,
+    set: Option<T>,
+    default: T,
+    range: RangeInclusive<T>,
+) -> anyhow::Result<T> {
+    let number = set.unwrap_or(default);
+    let (from, to) = (range.start(), range.end());
+    anyhow::ensure!(range.contains(&number), "{name} must be from {from} to {to}, and is {number}");
+    Ok(number)
 }
 
 #[cfg(test)]
@@ -233,10 +266,48 @@ mod tests {
         assert!(error.contains("max-quue"), "{error}");
     }
 
+    /// Settles one line of a TOML file.
+    fn settled(line: &str) -> anyhow::Result<Config> {
+        toml::from_str::<Settings>(line).expect("TOML").settle()
+    }
+
+    #[test]
+    fn every_number_has_its_range() {
+        for (name, least, most) in [
+            ("max-running", 1, 10_000),
+            ("max-queue", 0, 1_000_000),
+            ("max-workers", 1, 4_096),
+            ("max-connections", 1, 1_000_000),
+            ("warm-workers", 0, 64),
+            ("worker-idle", 1, 2_592_000),
+            ("drain", 0, 3_600),
+            ("session-idle", 1, 525_600),
+            ("session-max", 1, 43_800),
+            ("worker-uid-base", 1, 4_294_000_000_u64),
+        ] {
+            for taken in [least, most] {
+                assert!(settled(&format!("{name} = {taken}")).is_ok(), "{name} = {taken} was refused");
+            }
+            for refused in least.checked_sub(1).into_iter().chain([most + 1]) {
+                let error = settled(&format!("{name} = {refused}")).expect_err(name).to_string();
+                assert!(error.contains(name) && error.contains(&most.to_string()), "{error}");
+            }
+        }
+        let one_worker = settled("max-workers = 1").expect("the default of the warm ones follows");
+        assert_eq!((one_worker.max_workers, one_worker.warm_workers), (1, 1));
+        assert!(settled("max-workers = 1\nwarm-workers = 2").is_err());
+    }
+
+    #[test]
+    fn the_longest_times_are_what_they_say() {
+        let config = settled("session-idle = 525600\nsession-max = 43800").expect("at the limit");
+        let day = 24 * 3600;
+        assert_eq!((config.session_idle.as_secs(), config.session_max.as_secs()), (365 * day, 5 * 365 * day));
+        assert!(settled("session-max = 9223372036854775807").is_err());
+    }
+
     #[test]
     fn values_that_can_not_work_are_refused() {
-        let zero = Settings { max_running: Some(0), ..Settings::default() };
-        assert!(zero.settle().is_err());
         for url in ["airlock.example.com", "ftp://x", "https://x?y=1", ""] {
             let settings = Settings { public_url: Some(url.to_owned()), ..Settings::default() };
             assert!(settings.settle().is_err(), "{url:?} was accepted");

@@ -4,7 +4,7 @@ use airlock_actors::domain::Secret;
 use http::Method;
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, ORIGIN};
 
-use super::base_url::{PublicUrl, is_https, is_own_origin};
+use super::base_url::{PublicUrl, is_fixed_name, is_https, is_own_origin};
 use super::problem::{FOREIGN_ORIGIN, NO_IDENTITY, Problem};
 use super::router::Exchange;
 use super::routes::Call;
@@ -55,6 +55,7 @@ fn session_token(exchange: &Exchange, public: Option<&PublicUrl>) -> Result<Secr
                 let detail = "Log in with POST /api/admin/login and send its token as `Authorization: Bearer`.";
                 Problem::unauthorized(&NO_IDENTITY, detail)
             })?;
+            refuse_rebound_name(exchange, public)?;
             let changes_state = !matches!(exchange.method, Method::GET | Method::HEAD);
             if changes_state && !is_same_origin(exchange, public) {
                 return Err(foreign_origin());
@@ -74,8 +75,26 @@ fn foreign_origin() -> Problem {
 
 /// Refuses what a browser says comes from another site, for the calls that open a session.
 pub(super) fn refuse_cross_site(exchange: &Exchange, public: Option<&PublicUrl>) -> Result<(), Problem> {
-    let from_browser = exchange.headers.contains_key(SEC_FETCH_SITE) || exchange.headers.contains_key(ORIGIN);
-    if from_browser && !is_same_origin(exchange, public) { Err(foreign_origin()) } else { Ok(()) }
+    refuse_rebound_name(exchange, public)?;
+    if is_from_browser(exchange) && !is_same_origin(exchange, public) { Err(foreign_origin()) } else { Ok(()) }
+}
+
+/// Refuses what a browser sends from a page whose name may be anybody's: see [`is_fixed_name`].
+fn refuse_rebound_name(exchange: &Exchange, public: Option<&PublicUrl>) -> Result<(), Problem> {
+    let origin = exchange.headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default());
+    if !is_from_browser(exchange) || is_fixed_name(origin, exchange, public) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        &FOREIGN_ORIGIN,
+        "A browser reaches this server by an IP address, by localhost, or by the name in its public URL; start it with \
+         `--public-url` and the URL in the address bar, if that is how it is meant to be reached.",
+    ))
+}
+
+/// Whether it carries what only browsers send of their own accord.
+fn is_from_browser(exchange: &Exchange) -> bool {
+    exchange.headers.contains_key(SEC_FETCH_SITE) || exchange.headers.contains_key(ORIGIN)
 }
 
 /// What a browser tells of where a request comes from (Fetch Metadata).
@@ -159,16 +178,16 @@ mod tests {
     #[test]
     fn a_cookie_changes_state_only_with_proof_of_origin() {
         let post = |headers: &[(&str, &str)]| {
-            let all = [&[("cookie", "airlock_session=c"), ("host", "airlock.example")], headers].concat();
+            let all = [&[("cookie", "airlock_session=c"), ("host", "127.0.0.1:9090")], headers].concat();
             token("POST", &all).err()
         };
         assert_eq!(post(&[]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "same-origin")]), None);
-        assert_eq!(post(&[("origin", "https://airlock.example")]), None);
-        assert_eq!(post(&[("sec-fetch-site", "none"), ("origin", "https://airlock.example")]), None);
+        assert_eq!(post(&[("origin", "https://127.0.0.1:9090")]), None);
+        assert_eq!(post(&[("sec-fetch-site", "none"), ("origin", "https://127.0.0.1:9090")]), None);
         assert_eq!(post(&[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "none")]), Some(403));
-        assert_eq!(post(&[("sec-fetch-site", "same-site"), ("origin", "https://airlock.example")]), Some(403));
+        assert_eq!(post(&[("sec-fetch-site", "same-site"), ("origin", "https://127.0.0.1:9090")]), Some(403));
         assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Some(403));
         assert_eq!(post(&[("origin", "https://evil.example")]), Some(403));
         assert_eq!(post(&[("origin", "null")]), Some(403));
@@ -178,9 +197,26 @@ mod tests {
     fn sessions_are_not_opened_for_other_sites() {
         let refused = |headers: &[(&str, &str)]| refuse_cross_site(&exchange("POST", "/", headers), None).is_err();
         assert!(!refused(&[]));
-        assert!(!refused(&[("sec-fetch-site", "same-origin")]));
+        assert!(!refused(&[("host", "localhost"), ("sec-fetch-site", "same-origin")]));
         assert!(refused(&[("sec-fetch-site", "cross-site")]));
         assert!(refused(&[("host", "a"), ("origin", "http://b")]));
+    }
+
+    #[test]
+    fn a_page_under_a_name_that_may_be_anybodys_gets_no_session_and_uses_none() {
+        let rebound: [(&str, &str); 3] =
+            [("host", "evil.example:9090"), ("origin", "http://evil.example:9090"), ("x-forwarded-host", "localhost")];
+        let public: PublicUrl = "http://evil.example:9090".parse().expect("a URL");
+        let opened =
+            |headers: &[(&str, &str)], public| refuse_cross_site(&exchange("POST", "/", headers), public).is_ok();
+        assert!(!opened(&rebound, None));
+        assert!(opened(&rebound, Some(&public)), "the name is the server's own");
+        assert!(!opened(&[("host", "evil.example"), ("sec-fetch-site", "same-origin")], None));
+        assert!(opened(&[("host", "evil.example")], None), "not a browser");
+        let with_cookie = [&[("cookie", "airlock_session=c")], rebound.as_slice()].concat();
+        assert_eq!(token("POST", &with_cookie), Err(403));
+        assert_eq!(token("GET", &with_cookie), Err(403));
+        assert_eq!(token("POST", &[&[("authorization", "Bearer b")], rebound.as_slice()].concat()), Ok("b".into()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! port and nothing else.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
@@ -121,6 +122,32 @@ pub(super) fn is_own_origin(origin: &str, exchange: &Exchange, public: Option<&P
     names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(authority))
 }
 
+/// Whether the page that a browser's request comes from was loaded under a name that only this server can have: an IP
+/// address, `localhost`, or the public URL's host. Under any other name it may be an attacker's page whose name was
+/// pointed at this server after it was loaded (DNS rebinding), which the browser takes for the same origin.
+///
+/// The page's name is in `Origin`, which no script can set. Where there is none it is in `Host`.
+pub(super) fn is_fixed_name(origin: Option<&str>, exchange: &Exchange, public: Option<&PublicUrl>) -> bool {
+    let asked = exchange.uri.authority().map(http::uri::Authority::as_str).or_else(|| plain_host(&exchange.headers));
+    let authority = match origin {
+        Some(origin) => origin.split_once("://").map(|(_, authority)| authority),
+        None => asked,
+    };
+    let Some(authority) = authority.filter(|authority| is_host(authority)) else { return false };
+    let name = host_name(authority).to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok()
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || public.is_some_and(|public| host_name(public.authority()).eq_ignore_ascii_case(&name))
+}
+
+/// A host without its port.
+fn host_name(authority: &str) -> &str {
+    let end = if authority.starts_with('[') { authority.find(']').map(|at| at + 1) } else { authority.find(':') };
+    authority.get(..end.unwrap_or(authority.len())).unwrap_or(authority)
+}
+
 /// The one `Host` header.
 fn plain_host(headers: &HeaderMap) -> Option<&str> {
     let mut hosts = headers.get_all(HOST).iter();
@@ -231,6 +258,37 @@ mod tests {
         ] {
             assert_eq!(text.parse::<PublicUrl>().ok().map(|url| url.to_string()).as_deref(), url, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_fixed_when_nobody_can_point_it_elsewhere() {
+        let public: PublicUrl = "https://airlock.example:8443/base".parse().expect("a URL");
+        for (host, fixed) in [
+            ("127.0.0.1:9090", true),
+            ("192.0.2.7", true),
+            ("[::1]:9090", true),
+            ("[2001:db8::1]", true),
+            ("localhost:9090", true),
+            ("LOCALHOST", true),
+            ("airlock.localhost:9090", true),
+            ("Airlock.example", true),
+            ("airlock.example:9090", true),
+            ("evil.example:9090", false),
+            ("localhost.evil.example", false),
+            ("evillocalhost", false),
+            ("127.0.0.1.evil.example", false),
+            ("x.airlock.example", false),
+            ("airlock", false),
+            ("", false),
+        ] {
+            let asked = exchange("POST", "/", &[("host", host)]);
+            assert_eq!(is_fixed_name(None, &asked, Some(&public)), fixed, "{host}");
+            let proxied = exchange("POST", "/", &[("host", "backend:9090")]);
+            let origin = format!("http://{host}");
+            assert_eq!(is_fixed_name(Some(&origin), &proxied, Some(&public)), fixed, "{origin}");
+        }
+        assert!(!is_fixed_name(None, &exchange("POST", "/", &[("host", "airlock.example")]), None));
+        assert!(!is_fixed_name(Some("null"), &exchange("POST", "/", &[("host", "localhost")]), None));
     }
 
     #[test]

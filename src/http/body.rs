@@ -1,4 +1,4 @@
-//! Request bodies: capped in size and time, wiped after use, and read to their end when they are refused.
+//! Request bodies: capped in size, time and number, wiped after use, and read to their end when they are refused.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::budget::{Budget, Share};
 use super::problem::{MALFORMED, Problem, STALLED, TOO_LARGE, WRONG_TYPE};
 
 /// What a transport's body fails with.
@@ -30,8 +31,41 @@ pub(super) struct BodyLimits {
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 
-/// Most that is reserved on the word of a `Content-Length` alone.
-const RESERVED_BYTES: usize = 64 * 1024;
+/// The bytes of a body, wiped when they are dropped, with what they have of the budget until then.
+#[derive(Debug)]
+pub(super) struct Body {
+    bytes: Zeroizing<Vec<u8>>,
+    share: Share,
+}
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Body {
+    /// The body of a request that has none, or none any more.
+    pub(super) fn empty(budget: &Budget) -> Self {
+        Self { bytes: Zeroizing::default(), share: budget.share() }
+    }
+
+    /// Appends. When the bytes have to move to a larger place, that is paid for first and the old one wiped.
+    fn append(&mut self, piece: &[u8], max_bytes: usize) -> Result<(), Problem> {
+        let length = self.bytes.len() + piece.len();
+        if self.bytes.capacity() < length {
+            let capacity = length.next_power_of_two().min(max_bytes).max(length);
+            self.share.grow_to(capacity)?;
+            let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
 
 /// A body that nobody has read to its end yet. Dropped early, it lingers.
 pub(super) struct RequestBody(Option<UnsyncBoxBody<Bytes, BodyError>>);
@@ -65,22 +99,27 @@ impl RequestBody {
     }
 
     /// All of it.
-    pub(super) async fn read(mut self, headers: &HeaderMap, limits: BodyLimits) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    pub(super) async fn read(
+        mut self,
+        headers: &HeaderMap,
+        limits: BodyLimits,
+        budget: &Budget,
+    ) -> Result<Body, Problem> {
         let too_large = || {
-            let detail = format!("The body is larger than {} bytes; send less.", limits.max_bytes);
+            let detail =
+                format!("The body is larger than the {} bytes that this call takes; send less.", limits.max_bytes);
             Problem::new(&TOO_LARGE, detail)
         };
         let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
-        if announced > limits.max_bytes {
+        if announced.is_some_and(|announced| announced > limits.max_bytes as u64) {
             return Err(too_large());
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(announced.min(RESERVED_BYTES)));
+        let mut body = Body::empty(budget);
         let deadline = Instant::now() + limits.total;
         loop {
             let piece = match timeout_at(deadline.min(Instant::now() + limits.idle), self.next()).await {
                 Ok(Some(Ok(piece))) => piece,
-                Ok(None) => return Ok(bytes),
+                Ok(None) => return Ok(body),
                 Ok(Some(Err(_))) => {
                     return Err(Problem::new(&MALFORMED, "The body broke off, or its chunks are malformed.").closing());
                 }
@@ -90,23 +129,14 @@ impl RequestBody {
                     return Err(Problem::new(&STALLED, "The body did not arrive in time; send it again.").closing());
                 }
             };
-            if piece.len() > limits.max_bytes - bytes.len() {
+            if piece.len() > limits.max_bytes - body.len() {
                 return Err(too_large());
             }
-            append_wiping(&mut bytes, &piece);
+            let appended = body.append(&piece, limits.max_bytes);
             wipe(piece);
+            appended?;
         }
     }
-}
-
-/// Appends, and wipes the old place when the bytes have to move to a larger one.
-fn append_wiping(bytes: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
-    if bytes.capacity() - bytes.len() < piece.len() {
-        let mut larger = Zeroizing::new(Vec::with_capacity((bytes.len() + piece.len()).next_power_of_two()));
-        larger.extend_from_slice(bytes);
-        *bytes = larger;
-    }
-    bytes.extend_from_slice(piece);
 }
 
 /// Wipes a piece if nobody shares its memory; the transport's read buffer often does.
@@ -145,6 +175,7 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::FREE_BYTES;
     use super::*;
     use futures_util::{StreamExt, stream};
     use http_body_util::{Full, StreamBody};
@@ -166,7 +197,7 @@ mod tests {
     }
 
     async fn status(body: RequestBody, headers: HeaderMap) -> u16 {
-        match body.read(&headers, LIMITS).await {
+        match body.read(&headers, LIMITS, &Budget::new(0)).await {
             Ok(_) => 200,
             Err(problem) => problem.into_response().status().as_u16(),
         }
@@ -196,8 +227,8 @@ mod tests {
     async fn a_stalled_body_is_408_and_ends_the_connection() {
         let stalled = stream::iter([Ok::<_, BodyError>(Frame::data(Bytes::from("x")))]).chain(stream::pending());
         let began = Instant::now();
-        let problem =
-            RequestBody::new(StreamBody::new(stalled)).read(&HeaderMap::new(), LIMITS).await.expect_err("stalls");
+        let problem = RequestBody::new(StreamBody::new(stalled)).read(&HeaderMap::new(), LIMITS, &Budget::new(0)).await;
+        let problem = problem.expect_err("stalls");
         let response = problem.into_response();
         assert_eq!(response.status(), 408);
         assert_eq!(response.headers()["connection"], "close");
@@ -219,6 +250,34 @@ mod tests {
     async fn a_body_that_breaks_off_is_400() {
         let broken = stream::iter([Err::<Frame<Bytes>, BodyError>("reset".into())]);
         assert_eq!(status(RequestBody::new(StreamBody::new(broken)), HeaderMap::new()).await, 400);
+    }
+
+    #[tokio::test]
+    async fn bu_1_bodies_share_a_budget_until_they_are_dropped() {
+        const LARGE: BodyLimits = BodyLimits { max_bytes: 64 * 1024, ..LIMITS };
+        let budget = Budget::new(64 * 1024);
+        let read = async |bytes: usize| {
+            RequestBody::new(Full::from(vec![b'x'; bytes])).read(&HeaderMap::new(), LARGE, &budget).await
+        };
+        let first = read(40_000).await.expect("there is enough");
+        let refused = read(40_000).await.expect_err("there is not enough for two").into_response();
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+        read(FREE_BYTES).await.expect("a small one always fits");
+        assert_eq!(first.len(), 40_000);
+        drop(first);
+        read(64 * 1024).await.expect("there is enough again");
+    }
+
+    #[tokio::test]
+    async fn bu_1_an_announced_length_costs_nothing() {
+        let budget = Budget::new(64 * 1024);
+        let limits = BodyLimits { max_bytes: 1024 * 1024, ..LIMITS };
+        let announcing = headers(&[("content-length", "1000000")]);
+        let silent = StreamBody::new(stream::pending::<Result<_, BodyError>>());
+        let mut waiting = Box::pin(RequestBody::new(silent).read(&announcing, limits, &budget));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        budget.share().grow_to(64 * 1024).expect("all of it is left");
     }
 
     #[test]

@@ -124,6 +124,34 @@ impl Object<'_> {
     }
 }
 
+impl Object<'_> {
+    /// A list of objects that ends after the one that takes it to `enough` bytes. Returns how many it has.
+    pub(super) fn objects_until<T>(
+        &mut self,
+        name: &str,
+        enough: usize,
+        items: impl IntoIterator<Item = T>,
+        mut fill: impl FnMut(&mut Object<'_>, T),
+    ) -> usize {
+        self.name(name);
+        let (began, mut written) = (self.out.len(), 0);
+        let full = |out: &Vec<u8>| out.len() - began >= enough;
+        self.out.push(b'[');
+        for item in items {
+            if written > 0 {
+                self.out.push(b',');
+            }
+            nested(self.out, |object| fill(object, item));
+            written += 1;
+            if full(self.out) {
+                break;
+            }
+        }
+        self.out.push(b']');
+        written
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +174,20 @@ mod tests {
             r#""list":["p","q"],"empty":{},"objects":[{"n":1},{"n":2}],"flag":true}"#
         );
         assert_eq!(String::from_utf8(bytes).expect("UTF-8"), expected);
+    }
+
+    #[test]
+    fn a_list_that_has_enough_ends_with_a_whole_object() {
+        let listed = |enough| {
+            let mut written = 0;
+            let fill = |object: &mut Object<'_>, n: &u64| object.number("n", *n);
+            let bytes = object(0, |o| written = o.objects_until("l", enough, &[1, 2, 3], fill));
+            (String::from_utf8(bytes).expect("UTF-8"), written)
+        };
+        assert_eq!(listed(1), (r#"{"l":[{"n":1}]}"#.to_owned(), 1));
+        assert_eq!(listed(8), (r#"{"l":[{"n":1}]}"#.to_owned(), 1));
+        assert_eq!(listed(9), (r#"{"l":[{"n":1},{"n":2}]}"#.to_owned(), 2));
+        assert_eq!(listed(1_000).1, 3);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! May use: the core's façade and domain, warp's filters, hyper. Knows nothing of the store or the workers.
 //!
 //! - `server` accepts connections, `router` finds the handler, `routes` are the handlers, one file a group.
-//! - `auth`, `body`, `fields`, `hosts`, `base_url` read requests; `json`, `views`, `problem` write responses.
+//! - `auth`, `body`, `budget`, `fields`, `hosts`, `base_url` read requests; `json`, `views`, `problem` write responses.
 //!
 //! Invariants: nothing from a request's body, no secret and no execution's id is in a log line or an error (HT-1); a
 //! call that changes state runs to its end even when the client hangs up (HT-2); every error is a problem of
@@ -12,6 +12,7 @@
 mod auth;
 mod base_url;
 mod body;
+mod budget;
 mod fields;
 mod hosts;
 mod json;
@@ -26,11 +27,13 @@ mod views;
 use std::sync::Arc;
 
 use airlock_actors::core::Core;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use base_url::{InvalidPublicUrl, PublicUrl};
 pub use server::{Server, ServerConfig};
 
+use budget::Budget;
 use router::{Route, at, delete, first_of, get, post, put};
 use routes::{
     admin_credentials, admin_executions, admin_profiles, admin_session, credentials, execute, executions, health,
@@ -43,7 +46,21 @@ struct App {
     config: ServerConfig,
     /// Ends long polls.
     shutdown: CancellationToken,
+    /// Memory for requests' bodies.
+    bodies: Budget,
+    /// Lists that may be put together at once.
+    turns: Semaphore,
 }
+
+impl App {
+    fn new(core: Core, config: ServerConfig, shutdown: CancellationToken) -> Self {
+        let bodies = Budget::new(config.max_bodies_bytes);
+        Self { core, config, shutdown, bodies, turns: Semaphore::new(MAX_LISTS) }
+    }
+}
+
+/// The core hands out lists whole, each tens of megabytes at the worst; so no more than this are in hands at once.
+const MAX_LISTS: usize = 4;
 
 /// Every route. They are tried in this order: the busiest first.
 fn routes(app: &Arc<App>) -> Route {

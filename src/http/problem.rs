@@ -204,6 +204,10 @@ impl From<ConfigError> for Problem {
             ConfigError::TooMany(most) => {
                 Self::new(&WRONG_STATE, format!("There can't be more than {most}; delete what is not needed any more."))
             }
+            ConfigError::TooManyInProfile(most) => Self::new(
+                &WRONG_STATE,
+                format!("A profile can't have more than {most} credentials; make another for the rest."),
+            ),
             ConfigError::Unavailable(error) => error.into(),
         }
     }
@@ -335,13 +339,9 @@ mod tests {
 
     #[test]
     fn every_401_carries_a_challenge() {
-        for error in [SessionError::WrongPassword, SessionError::NoSession] {
-            let response = Problem::from(error).into_response();
-            assert_eq!(response.status(), 401);
-            assert!(response.headers().contains_key(WWW_AUTHENTICATE));
-        }
-        for error in [SubmitError::UnknownProfile, SubmitError::Revoked, SubmitError::Expired] {
-            let response = Problem::from(error).into_response();
+        let admins = [SessionError::WrongPassword, SessionError::NoSession].map(Problem::from);
+        let agents = [SubmitError::UnknownProfile, SubmitError::Revoked, SubmitError::Expired].map(Problem::from);
+        for response in admins.into_iter().chain(agents).map(Problem::into_response) {
             assert_eq!(response.status(), 401);
             assert!(response.headers().contains_key(WWW_AUTHENTICATE));
         }

@@ -1,7 +1,7 @@
 //! The JSON shapes of the API, one function each.
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
-use airlock_actors::domain::{ExecutionOutput, ExecutionRecord, ExecutionView, ProfileRecord, Status};
+use airlock_actors::domain::{ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status};
 use jiff::Timestamp;
 
 use super::json::{self, Object};
@@ -14,18 +14,17 @@ pub(super) fn slot(object: &mut Object<'_>, credential: &CredentialView) {
 }
 
 /// A credential as the administrator sees it, with the profiles that use it.
-pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialView, profiles: &[ProfileRecord]) {
-    let used_by = profiles.iter().filter(|profile| profile.credentials.contains(&credential.name));
+pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialView, used_by: &[&ProfileId]) {
     object.text("name", credential.name.as_str());
     object.text("description", &credential.description);
     object.flag("has_value", credential.has_value);
     object.flag("secret", credential.secret);
     object.time("created_at", credential.created_at);
     object.time("updated_at", credential.updated_at);
-    object.texts("used_by", used_by.map(|profile| profile.id.as_str()));
+    object.texts("used_by", used_by.iter().map(|id| id.as_str()));
 }
 
-/// A profile as agents see it. `credentials` is all there are, sorted by name.
+/// A profile as agents see it. `credentials` has at least its own, sorted by name.
 pub(super) fn profile(
     object: &mut Object<'_>,
     profile: &ProfileRecord,
@@ -331,7 +330,7 @@ mod tests {
         );
         let expired = text(json::object(0, |o| profile(o, &record, &credentials, at(10))));
         assert!(expired.contains(r#""status":"expired""#));
-        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[record])));
+        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id])));
         assert_eq!(
             used,
             concat!(

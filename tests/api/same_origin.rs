@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{PASSWORD, Request, Server, shared};
+use crate::support::{Launch, PASSWORD, Request, Server, shared};
 
 /// Logs in and returns the cookie as a browser would send it back, and as it was set.
 async fn cookie(server: &Server) -> (String, String) {
@@ -92,4 +92,37 @@ async fn the_answers_carry_no_permission_for_other_origins() {
     let reply = server.client().send(Request::get("/credentials").header("origin", "https://evil.example")).await;
     reply.expect(200);
     assert_eq!(reply.header("access-control-allow-origin"), "", "{reply:?}");
+}
+
+/// A page of `evil.example` whose name was pointed at this server once it was loaded: the browser takes it for its own.
+#[tokio::test]
+async fn a_page_under_a_rebound_name_opens_no_session_and_uses_none() {
+    let server = Server::start();
+    let client = server.client();
+    let port = server.address().rsplit(':').next().unwrap();
+    let password = json!({"password": PASSWORD});
+    let rebound = |request: Request| {
+        let host = format!("evil.example:{port}");
+        request.header("host", &host).header("origin", &format!("http://{host}"))
+    };
+    for path in ["/api/admin/setup", "/api/admin/login"] {
+        let page = Request::post(path).json(&password);
+        client.send(rebound(page.clone())).await.problem_naming(403, "--public-url");
+        let lying = rebound(page).header("x-forwarded-host", server.address()).header("sec-fetch-site", "same-origin");
+        client.send(lying).await.problem_naming(403, "--public-url");
+    }
+    client.send(Request::post("/api/admin/setup").json(&password).header("host", "any.example")).await.expect(200);
+    let (cookie, _) = cookie(&server).await;
+    client.send(rebound(create(&cookie))).await.problem(403);
+    client.send(rebound(Request::get("/credentials"))).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_public_urls_name_is_as_good_as_an_address() {
+    let server = Launch::new().arg("--public-url", "https://airlock.example").start();
+    let setup = Request::post("/api/admin/setup").json(&json!({"password": PASSWORD}));
+    let other = setup.clone().header("host", "other.example").header("origin", "https://other.example");
+    server.client().send(other).await.problem(403);
+    let own = setup.header("host", "airlock.example").header("origin", "https://airlock.example");
+    server.client().send(own.header("sec-fetch-site", "same-origin")).await.expect(200);
 }

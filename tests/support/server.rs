@@ -103,6 +103,11 @@ impl Server {
         String::from_utf8_lossy(&self.process.log.lock().unwrap()).into_owned()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
     /// The process ids of its workers and of what runs on them.
     pub(crate) fn descendants(&self) -> Vec<i32> {
         super::process::descendants(self.process.pid())

@@ -40,6 +40,9 @@ pub enum ConfigError {
     /// There can't be more credentials or profiles than this.
     #[error("there can't be more than {0}")]
     TooMany(usize),
+    /// There can't be more credentials in one profile than this.
+    #[error("a profile can't have more than {0} credentials")]
+    TooManyInProfile(usize),
     /// Nothing was changed.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

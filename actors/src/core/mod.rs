@@ -55,6 +55,9 @@ struct Inner {
 
 type Config<T> = Result<T, ConfigError>;
 
+/// Most credentials of one profile: whoever lists profiles gets each one's credentials with their descriptions.
+pub const MAX_CREDENTIALS_PER_PROFILE: usize = 100;
+
 /// Credentials.
 impl Core {
     /// All of them, by name.
@@ -126,7 +129,11 @@ impl Core {
         if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
             return Err(ConfigError::UnknownCredential(unknown.clone()));
         }
-        let names = names.into_iter().collect();
+        let names: BTreeSet<CredentialName> = names.into_iter().collect();
+        let more = names.difference(&profile.credentials).count();
+        if more > 0 && profile.credentials.len() + more > MAX_CREDENTIALS_PER_PROFILE {
+            return Err(ConfigError::TooManyInProfile(MAX_CREDENTIALS_PER_PROFILE));
+        }
         let (profile, ()) = self.inner.registry.call(registry::Attach { id: id.clone(), names }).await??;
         Ok(profile)
     }

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::BodyExt;
-use zeroize::Zeroizing;
 
 use super::percent;
-use crate::http::body::{BodyError, BodyLimits, RequestBody, expect_json};
+use crate::http::body::{Body, BodyError, BodyLimits, RequestBody, expect_json};
+use crate::http::budget::Budget;
 use crate::http::problem::{Fault, Problem};
 
 /// A request: its head, whom it is from, and its body until a handler takes it.
@@ -74,16 +74,16 @@ impl<S> Call<S> {
     }
 
     /// The bytes of a JSON body; 415 when it is said to be something else.
-    pub(in crate::http) async fn json(&self, limits: BodyLimits) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    pub(in crate::http) async fn json(&self, limits: BodyLimits, budget: &Budget) -> Result<Body, Problem> {
         expect_json(&self.exchange.headers)?;
-        self.bytes(limits).await
+        self.bytes(limits, budget).await
     }
 
     /// The bytes of any body.
-    pub(in crate::http) async fn bytes(&self, limits: BodyLimits) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    pub(in crate::http) async fn bytes(&self, limits: BodyLimits, budget: &Budget) -> Result<Body, Problem> {
         match self.exchange.take_body() {
-            Some(body) => body.read(&self.exchange.headers, limits).await,
-            None => Ok(Zeroizing::default()),
+            Some(body) => body.read(&self.exchange.headers, limits, budget).await,
+            None => Ok(Body::empty(budget)),
         }
     }
 

@@ -1,29 +1,42 @@
 //! Credentials as the administrator fills them. A value goes in and never comes out.
 
+use std::collections::HashMap;
+
 use airlock_actors::core::{CredentialChange, CredentialView, NewCredential};
 use airlock_actors::domain::credential::{MAX_DESCRIPTION_BYTES, MAX_VALUE_BYTES};
+use airlock_actors::domain::{CredentialName, ProfileId};
 
-use super::{Answer, Call, created, done, ok, to_the_end};
+use super::pages::Page;
+use super::{Answer, Call, created, done, max_body, ok, to_the_end};
 use crate::http::fields::{self, Fields, boolean, credential_name, secret_value, text_up_to};
+use crate::http::json::Object;
 use crate::http::problem::Problem;
 use crate::http::{auth, json, views};
 
-/// `GET /api/admin/credentials`
+/// `GET /api/admin/credentials?limit=&cursor=`: by name.
 pub(in crate::http) async fn list(call: Call) -> Answer {
     auth::admin(&call).await?;
+    let page = Page::asked(&call)?;
+    let _turn = call.app.turn().await;
     let credentials = call.app.core.credentials().await?;
     let profiles = call.app.core.profiles().await?;
-    ok(json::object(64 + 256 * credentials.len(), |object| {
-        object.objects("credentials", &credentials, |object, credential| {
-            views::admin_credential(object, credential, &profiles);
-        });
-    }))
+    let mut users: HashMap<&CredentialName, Vec<&ProfileId>> = HashMap::new();
+    for profile in &profiles {
+        for name in &profile.credentials {
+            users.entry(name).or_default().push(&profile.id);
+        }
+    }
+    let shape = |object: &mut Object<'_>, credential: &CredentialView| {
+        views::admin_credential(object, credential, users.get(&credential.name).map_or(&[], Vec::as_slice));
+    };
+    let rest = page.rest(&credentials, |credential| credential.name.clone());
+    ok(page.object(rest, "credentials", shape, |credential| credential.name.to_string()))
 }
 
 /// `POST /api/admin/credentials`
 pub(in crate::http) async fn create(call: Call) -> Answer {
     auth::admin(&call).await?;
-    let body = call.body().await?;
+    let body = call.body(max_body::VALUE).await?;
     let new = fields::read(&body, |fields| {
         let name = fields.required("name", credential_name);
         let change = change(fields)?;
@@ -43,7 +56,7 @@ pub(in crate::http) async fn create(call: Call) -> Answer {
 pub(in crate::http) async fn update(call: Call) -> Answer {
     auth::admin(&call).await?;
     let name = call.credential_name()?;
-    let body = call.body().await?;
+    let body = call.body(max_body::VALUE).await?;
     let change = fields::read(&body, change)?;
     let core = call.app.core.clone();
     let credential = to_the_end(async move { core.update_credential(name, change).await }).await?;
@@ -68,6 +81,9 @@ fn change(fields: &mut Fields<'_>) -> Option<CredentialChange> {
 }
 
 async fn shown(call: &Call, credential: &CredentialView) -> Result<Vec<u8>, Problem> {
+    let _turn = call.app.turn().await;
     let profiles = call.app.core.profiles().await?;
-    Ok(json::object(512, |object| views::admin_credential(object, credential, &profiles)))
+    let users = profiles.iter().filter(|profile| profile.credentials.contains(&credential.name));
+    let users: Vec<&ProfileId> = users.map(|profile| &profile.id).collect();
+    Ok(json::object(512, |object| views::admin_credential(object, credential, &users)))
 }

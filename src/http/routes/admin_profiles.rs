@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::profiles::{all, attached, detached, made, shown};
-use super::{Answer, Call, done, ok, to_the_end};
+use super::{Answer, Call, done, max_body, ok, to_the_end};
 use crate::http::fields::{self, Fields, Read, integer, nullable, object, text, text_up_to};
 use crate::http::hosts::allowed_hosts;
 use crate::http::problem::Fault;
 use crate::http::{auth, views};
 
-/// `GET /api/admin/profiles`
+/// `GET /api/admin/profiles?limit=&cursor=`
 pub(in crate::http) async fn list(call: Call) -> Answer {
     auth::admin(&call).await?;
     all(&call, views::admin_profile).await
@@ -39,7 +39,7 @@ pub(in crate::http) async fn one(call: Call) -> Answer {
 pub(in crate::http) async fn update(call: Call) -> Answer {
     auth::admin(&call).await?;
     let id = call.profile_id()?;
-    let body = call.body().await?;
+    let body = call.body(max_body::SETTINGS).await?;
     let change = fields::read(&body, change)?;
     let core = call.app.core.clone();
     let record = to_the_end(async move { core.update_profile(&id, change).await }).await?;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use warp::reply::Response;
 
-use super::{Answer, Call, done, json_response, ok, to_the_end};
+use super::{Answer, Call, done, json_response, max_body, ok, to_the_end};
 use crate::http::fields::{self, secret};
 use crate::http::problem::{Fault, Problem};
 use crate::http::{auth, json};
@@ -49,7 +49,7 @@ pub(in crate::http) async fn logout(call: Call) -> Answer {
 /// `POST /api/admin/password`: ends the other sessions.
 pub(in crate::http) async fn change_password(call: Call) -> Answer {
     let token = auth::admin(&call).await?;
-    let body = call.body().await?;
+    let body = call.body(max_body::SMALL).await?;
     let (current, new) = fields::read(&body, |fields| {
         let current = fields.required("current_password", secret);
         let new = fields.required("new_password", secret);
@@ -63,7 +63,7 @@ pub(in crate::http) async fn change_password(call: Call) -> Answer {
 
 async fn password(call: &Call) -> Result<Secret, Problem> {
     auth::refuse_cross_site(&call.exchange, call.app.config.public_url.as_ref())?;
-    let body = call.body().await?;
+    let body = call.body(max_body::SMALL).await?;
     fields::read(&body, |fields| fields.required("password", secret))
 }
 

@@ -1,25 +1,26 @@
 //! Agents' slots: names and descriptions, never values.
 
 use airlock_actors::core::NewCredential;
-use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
 use airlock_actors::domain::{CredentialName, Secret};
 
-use super::{Answer, Call, MAX_NAMES, created, ok, to_the_end};
+use super::pages::Page;
+use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, created, max_body, ok, to_the_end};
 use crate::http::fields::{self, Read, credential_name, object, text_up_to};
 use crate::http::problem::Fault;
 use crate::http::{json, views};
 
-/// `GET /credentials`
+/// `GET /credentials?limit=&cursor=`: by name.
 pub(in crate::http) async fn list(call: Call) -> Answer {
+    let page = Page::asked(&call)?;
+    let _turn = call.app.turn().await;
     let credentials = call.app.core.credentials().await?;
-    ok(json::object(64 + 128 * credentials.len(), |object| {
-        object.objects("credentials", &credentials, views::slot);
-    }))
+    let rest = page.rest(&credentials, |credential| credential.name.clone());
+    ok(page.object(rest, "credentials", views::slot, |credential| credential.name.to_string()))
 }
 
 /// `POST /credentials`: names that exist, or come twice, are skipped.
 pub(in crate::http) async fn create_slots(call: Call) -> Answer {
-    let body = call.body().await?;
+    let body = call.body(max_body::SLOTS).await?;
     let asked = fields::read(&body, |body| body.required("credentials", fields::list(MAX_NAMES, slot)))?;
     let core = call.app.core.clone();
     let slots = to_the_end(async move { core.create_slots(asked).await }).await?;
@@ -32,7 +33,7 @@ pub(in crate::http) async fn create_slots(call: Call) -> Answer {
 fn slot(raw: &serde_json::value::RawValue) -> Read<NewCredential> {
     object(raw, |fields| {
         let name = fields.required("name", credential_name);
-        let description = fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES));
+        let description = fields.optional("description", text_up_to(MAX_AGENTS_DESCRIPTION_BYTES));
         let value: Option<Option<Secret>> =
             fields.optional("value", |_| Err(vec![Fault::new("", "is not taken from agents; a person sets it")]));
         value?;

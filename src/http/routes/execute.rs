@@ -25,10 +25,12 @@ const MAX_LLM_TIMEOUT_S: u64 = 86_400;
 /// `POST /execute?wait=`
 pub(in crate::http) async fn submit(call: Call) -> Answer {
     let wait = wait(&call)?;
-    let body = call.body().await?;
+    // Who names a wrong profile is told before the body is taken in.
+    let in_header = named_in(&call.exchange.headers)?;
+    let body = call.body(call.app.config.max_body_bytes).await?;
     let form = Form::read(&body, call.app.config.max_script_bytes)?;
     drop(body);
-    let profile_id = identity(&call.exchange.headers, form.profile_id.as_deref())?;
+    let profile_id = identity(in_header, form.profile_id.as_deref())?;
     let base_url = base_url(&call.exchange, call.app.config.public_url.as_ref())?;
     let submission = Submission {
         profile_id,
@@ -107,36 +109,46 @@ fn on_restart(raw: &RawValue) -> Read<()> {
     Err(vec![Fault::new("", problem)])
 }
 
-/// The profile that the header names, or the body.
-fn identity(headers: &HeaderMap, in_body: Option<&str>) -> Result<ProfileId, Problem> {
-    let in_header = match bearer(headers) {
-        Bearer::Absent => None,
-        Bearer::Token(id) => Some(id),
+/// The profile that the header names, if there is one.
+fn named_in(headers: &HeaderMap) -> Result<Option<ProfileId>, Problem> {
+    match bearer(headers) {
+        Bearer::Absent => Ok(None),
+        Bearer::Token(id) => profile_id(id).map(Some),
         Bearer::Malformed => {
-            return Err(Problem::unauthorized(
-                &NO_IDENTITY,
-                "Send `Authorization: Bearer ark_…` with the profile's id.",
-            ));
+            Err(Problem::unauthorized(&NO_IDENTITY, "Send `Authorization: Bearer ark_…` with the profile's id."))
         }
-    };
-    if [in_header, in_body].into_iter().flatten().any(|id| id.starts_with("ark_") && id.contains(':')) {
+    }
+}
+
+/// The profile that the header names, or the body.
+fn identity(in_header: Option<ProfileId>, in_body: Option<&str>) -> Result<ProfileId, Problem> {
+    if let (Some(in_header), Some(in_body)) = (&in_header, in_body)
+        && in_header.as_str() != in_body
+        && !is_whole_key(in_body)
+    {
+        let fault = Fault::new("profile_id", "differs from the one in the Authorization header; send either");
+        return Err(Problem::invalid(vec![fault]));
+    }
+    let in_body = in_body.map(profile_id).transpose()?;
+    in_header.or(in_body).ok_or_else(|| {
+        let detail = "Say who you are: send `Authorization: Bearer ark_…` with the id of a locked profile.";
+        Problem::unauthorized(&NO_IDENTITY, detail)
+    })
+}
+
+fn is_whole_key(text: &str) -> bool {
+    text.starts_with("ark_") && text.contains(':')
+}
+
+fn profile_id(text: &str) -> Result<ProfileId, Problem> {
+    if is_whole_key(text) {
         return Err(Problem::unauthorized(
             &NO_IDENTITY,
             "That was the whole key. Never send the part after the colon: it only signs. Ask a person to regenerate the \
              key, since this secret has left you, and send only the `ark_…` part before the colon.",
         ));
     }
-    if let (Some(in_header), Some(in_body)) = (in_header, in_body)
-        && in_header != in_body
-    {
-        let fault = Fault::new("profile_id", "differs from the one in the Authorization header; send either");
-        return Err(Problem::invalid(vec![fault]));
-    }
-    let Some(id) = in_header.or(in_body) else {
-        let detail = "Say who you are: send `Authorization: Bearer ark_…` with the id of a locked profile.";
-        return Err(Problem::unauthorized(&NO_IDENTITY, detail));
-    };
-    id.parse().map_err(|_| SubmitError::UnknownProfile.into())
+    text.parse().map_err(|_| SubmitError::UnknownProfile.into())
 }
 
 #[cfg(test)]
@@ -189,7 +201,8 @@ mod tests {
     fn asked(authorization: Option<&str>, in_body: Option<&str>) -> Result<String, u16> {
         let value = authorization.map(|token| format!("Bearer {token}"));
         let headers: Vec<_> = value.iter().map(|value| ("authorization", value.as_str())).collect();
-        let read = identity(&exchange("POST", "/execute", &headers).headers, in_body);
+        let named = named_in(&exchange("POST", "/execute", &headers).headers);
+        let read = named.and_then(|in_header| identity(in_header, in_body));
         read.map(|id| id.to_string()).map_err(|problem| problem.into_response().status().as_u16())
     }
 
@@ -199,6 +212,7 @@ mod tests {
         assert_eq!(asked(None, Some(ID)), Ok(ID.to_owned()));
         assert_eq!(asked(Some(ID), Some(ID)), Ok(ID.to_owned()));
         assert_eq!(asked(Some(ID), Some(OTHER)), Err(422));
+        assert_eq!(asked(Some(ID), Some("nonsense")), Err(422));
         assert_eq!(asked(None, None), Err(401));
         assert_eq!(asked(Some("nonsense"), None), Err(401));
         assert_eq!(asked(None, Some("nonsense")), Err(401));
@@ -210,7 +224,7 @@ mod tests {
         for (header, body) in [(Some(key.as_str()), None), (None, Some(key.as_str())), (Some(ID), Some(key.as_str()))] {
             assert_eq!(asked(header, body), Err(401));
         }
-        let refusal = identity(&HeaderMap::new(), Some(&key)).expect_err("refused").into_response();
+        let refusal = identity(None, Some(&key)).expect_err("refused").into_response();
         let text = body_text(refusal);
         assert!(text.contains("regenerate") && !text.contains("SSSS"), "{text}");
     }

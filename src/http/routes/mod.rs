@@ -7,10 +7,9 @@ use airlock_actors::domain::{CredentialName, ProfileId};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
-use zeroize::Zeroizing;
 
 use super::App;
-use super::body::BodyLimits;
+use super::body::{Body, BodyLimits};
 use super::fields::{self, Fields};
 use super::problem::Problem;
 use super::router;
@@ -23,6 +22,7 @@ pub(super) mod credentials;
 pub(super) mod execute;
 pub(super) mod executions;
 pub(super) mod health;
+mod pages;
 pub(super) mod profiles;
 pub(super) mod ui;
 
@@ -32,16 +32,34 @@ use router::Answer;
 
 /// Most credentials in one request.
 const MAX_NAMES: usize = 100;
+/// Longest description that an agent may give: anybody can send one, and every list repeats it.
+const MAX_AGENTS_DESCRIPTION_BYTES: usize = 1024;
+
+/// The longest bodies of the calls other than `POST /execute`: what they take at the most, with every byte of a text
+/// written as six (`\u00e9`).
+mod max_body {
+    const KIB: usize = 1024;
+    /// A password, a description, nothing at all.
+    pub(super) const SMALL: usize = 64 * KIB;
+    /// A hundred names.
+    pub(super) const NAMES: usize = 128 * KIB;
+    /// A value of 64 KiB with its description.
+    pub(super) const VALUE: usize = 512 * KIB;
+    /// A profile's settings: 256 hosts.
+    pub(super) const SETTINGS: usize = 512 * KIB;
+    /// A hundred slots with descriptions of 1 KiB.
+    pub(super) const SLOTS: usize = 1024 * KIB;
+}
 
 impl Call {
-    /// The body of a call that needs one.
-    async fn body(&self) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        self.json(self.app.body_limits()).await
+    /// The body of a call that needs one, of at most so many bytes.
+    async fn body(&self, max_bytes: usize) -> Result<Body, Problem> {
+        self.json(self.app.body_limits(max_bytes), &self.app.bodies).await
     }
 
     /// Reads the body of a call that takes none: nothing at all, or an empty object.
     async fn no_body(&self) -> Result<(), Problem> {
-        let body = self.bytes(self.app.body_limits()).await?;
+        let body = self.bytes(self.app.body_limits(max_body::SMALL), &self.app.bodies).await?;
         if body.is_empty() { Ok(()) } else { fields::read(&body, |_: &mut Fields<'_>| Some(())) }
     }
 
@@ -62,9 +80,9 @@ impl Call {
 }
 
 impl App {
-    fn body_limits(&self) -> BodyLimits {
+    fn body_limits(&self, max_bytes: usize) -> BodyLimits {
         BodyLimits {
-            max_bytes: self.config.max_body_bytes,
+            max_bytes: max_bytes.min(self.config.max_body_bytes),
             idle: self.config.body_idle_timeout,
             total: self.config.body_timeout,
         }

@@ -8,7 +8,8 @@ use http::header::{HeaderValue, LOCATION};
 use jiff::Timestamp;
 use warp::reply::Response;
 
-use super::{Answer, Call, MAX_NAMES, json_response, ok, to_the_end};
+use super::pages::{Moment, Page};
+use super::{Answer, Call, MAX_AGENTS_DESCRIPTION_BYTES, MAX_NAMES, json_response, max_body, ok, to_the_end};
 use crate::http::fields::{self, credential_name, text_up_to};
 use crate::http::json::{self, Object};
 use crate::http::problem::Problem;
@@ -17,7 +18,7 @@ use crate::http::views;
 /// One of the two shapes of a profile: the agents' or the administrator's.
 pub(super) type Shape = fn(&mut Object<'_>, &ProfileRecord, &[CredentialView], Timestamp);
 
-/// `GET /profiles`
+/// `GET /profiles?limit=&cursor=`
 pub(in crate::http) async fn list(call: Call) -> Answer {
     all(&call, views::profile).await
 }
@@ -44,14 +45,16 @@ pub(in crate::http) async fn detach(call: Call) -> Answer {
     detached(&call, views::profile).await
 }
 
-/// All profiles, oldest first.
+/// A page of the profiles, oldest first.
 pub(super) async fn all(call: &Call, shape: Shape) -> Answer {
+    let page = Page::asked(call)?;
+    let _turn = call.app.turn().await;
     let profiles = call.app.core.profiles().await?;
     let credentials = call.app.core.credentials().await?;
     let now = call.app.core.now();
-    ok(json::object(64 + 512 * profiles.len(), |object| {
-        object.objects("profiles", &profiles, |object, record| shape(object, record, &credentials, now));
-    }))
+    let rest = page.rest(&profiles, Moment::of);
+    let shown = |object: &mut Object<'_>, record: &ProfileRecord| shape(object, record, &credentials, now);
+    ok(page.object(rest, "profiles", shown, |record| Moment::of(record).to_string()))
 }
 
 /// One profile, and what `more` adds.
@@ -61,7 +64,7 @@ pub(super) async fn shown(
     shape: Shape,
     more: impl FnOnce(&mut Object<'_>) + Send,
 ) -> Result<Vec<u8>, Problem> {
-    let credentials = call.app.core.credentials().await?;
+    let credentials = own_credentials(call, record).await?;
     let now = call.app.core.now();
     Ok(json::object(512, |object| {
         shape(object, record, &credentials, now);
@@ -69,10 +72,26 @@ pub(super) async fn shown(
     }))
 }
 
+/// What is known of a profile's credentials. The core only hands out all there are: they are let go at once.
+async fn own_credentials(call: &Call, record: &ProfileRecord) -> Result<Vec<CredentialView>, Problem> {
+    if record.credentials.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _turn = call.app.turn().await;
+    let mut credentials = call.app.core.credentials().await?;
+    credentials.retain(|credential| record.credentials.contains(&credential.name));
+    credentials.shrink_to_fit();
+    Ok(credentials)
+}
+
 /// Makes a profile from the body.
 pub(super) async fn made(call: &Call, by: Maker, shape: Shape, collection: &str) -> Answer {
+    let longest = match by {
+        Maker::Agent => MAX_AGENTS_DESCRIPTION_BYTES,
+        Maker::Person => MAX_DESCRIPTION_BYTES,
+    };
     let body = call.body().await?;
-    let description = fields::read(&body, |fields| fields.optional("description", text_up_to(MAX_DESCRIPTION_BYTES)))?;
+    let description = fields::read(&body, |fields| fields.optional("description", text_up_to(longest)))?;
     let core = call.app.core.clone();
     let record = to_the_end(async move { core.create_profile_by(by, description.unwrap_or_default()).await }).await?;
     let mut response: Response = json_response(StatusCode::CREATED, shown(call, &record, shape, |_| {}).await?);
@@ -99,6 +118,6 @@ pub(super) async fn detached(call: &Call, shape: Shape) -> Answer {
 }
 
 async fn names(call: &Call) -> Result<Vec<CredentialName>, Problem> {
-    let body = call.body().await?;
+    let body = call.body(max_body::NAMES).await?;
     fields::read(&body, |body| body.required("credentials", fields::list(MAX_NAMES, credential_name)))
 }

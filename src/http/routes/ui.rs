@@ -65,6 +65,7 @@ mod tests {
 
     use super::*;
     use crate::http::body::BodyLimits;
+    use crate::http::budget::Budget;
     use crate::http::fields::{self, text};
     use crate::http::problem::{Problem, WRONG_SIGNATURE};
     use crate::http::router::{self, at, edge, first_of, get, post};
@@ -78,7 +79,7 @@ mod tests {
     async fn accept(call: router::Call<()>) -> Answer {
         let limits = BodyLimits { max_bytes: 10_000, idle: TIME, total: TIME };
         assert_eq!(call.exchange.headers["authorization"], format!("Bearer {ID}"));
-        let body = call.json(limits).await?;
+        let body = call.json(limits, &Budget::new(0)).await?;
         let (script, hash) = fields::read(&body, |fields| {
             fields.optional("timeout", fields::integer(1..=3600))?;
             Some((fields.required("script", text)?, fields.required("hash", text)?))
