@@ -176,13 +176,7 @@ impl Core {
             problems.push("the worker pool does not answer".to_owned());
             return Readiness { problems, worker: None, running: 0, queued: 0 };
         };
-        // Workers that are up run scripts whatever became of the last start.
-        match pool.last_failure {
-            _ if pool.workers_ready > 0 => {}
-            Some(failure) => problems.push(format!("no worker can be started: {failure}")),
-            None if pool.warm > 0 => problems.push("no worker is ready yet".to_owned()),
-            None => {}
-        }
+        problems.extend(pool.problem());
         let worker = pool.worker.as_deref().cloned();
         Readiness { problems, worker, running: pool.running, queued: pool.queued }
     }

@@ -24,7 +24,7 @@ struct Shared {
     failing: Mutex<Option<String>>,
     launched: AtomicUsize,
     alive: AtomicUsize,
-    obeys_kill: Mutex<bool>,
+    obeys: Mutex<bool>,
 }
 
 /// One run that a worker was asked for. The test says what comes of it.
@@ -33,11 +33,14 @@ pub struct ScriptedRun {
     pub request: RunRequest,
     /// Which worker it reached: its slot.
     pub slot: u32,
+    /// Which of all that were started in any slot, from 1.
+    pub launch: usize,
     worker: Arc<Worker>,
 }
 
 struct Worker {
     slot: u32,
+    launch: usize,
     shared: Arc<Shared>,
     running: Mutex<HashMap<RunToken, mpsc::UnboundedSender<RunEvent>>>,
     exit: Mutex<Option<oneshot::Sender<String>>>,
@@ -55,7 +58,7 @@ impl ScriptedLauncher {
             failing: Mutex::new(None),
             launched: AtomicUsize::new(0),
             alive: AtomicUsize::new(0),
-            obeys_kill: Mutex::new(true),
+            obeys: Mutex::new(true),
         };
         (Self { shared: Arc::new(shared) }, arriving)
     }
@@ -65,9 +68,9 @@ impl ScriptedLauncher {
         *locked(&self.shared.failing) = reason.map(str::to_owned);
     }
 
-    /// Has workers ignore `kill`.
+    /// Has workers ignore `kill` and `shutdown`: they end when they are destroyed or their link is dropped.
     pub fn ignore_kill(&self) {
-        *locked(&self.shared.obeys_kill) = false;
+        *locked(&self.shared.obeys) = false;
     }
 
     /// Workers started so far.
@@ -88,11 +91,11 @@ impl WorkerLauncher for ScriptedLauncher {
         if let Some(reason) = locked(&self.shared.failing).clone() {
             return Err(LaunchError(reason));
         }
-        self.shared.launched.fetch_add(1, Ordering::SeqCst);
+        let launch = self.shared.launched.fetch_add(1, Ordering::SeqCst) + 1;
         self.shared.alive.fetch_add(1, Ordering::SeqCst);
         let (exit, exited) = oneshot::channel();
         let running = Mutex::new(HashMap::new());
-        let worker = Worker { slot, shared: self.shared.clone(), running, exit: Mutex::new(Some(exit)) };
+        let worker = Worker { slot, launch, shared: self.shared.clone(), running, exit: Mutex::new(Some(exit)) };
         let link = Arc::new(Link(Arc::new(worker)));
         let info = WorkerInfo { python: "3.11.2".into(), environment: "ab".repeat(32), layers: Vec::new() };
         Ok(LaunchedWorker { link, info, exited: Box::pin(async { exited.await.unwrap_or_else(|_| "dropped".into()) }) })
@@ -132,19 +135,21 @@ impl WorkerLink for Link {
         }
         let (events, receiver) = mpsc::unbounded_channel();
         locked(&worker.running).insert(request.token, events);
-        let run = ScriptedRun { request, slot: worker.slot, worker: worker.clone() };
+        let run = ScriptedRun { request, slot: worker.slot, launch: worker.launch, worker: worker.clone() };
         worker.shared.runs.send(run).map_err(|_| WorkerGone)?;
         Ok(receiver)
     }
 
     fn kill(&self, token: RunToken) {
-        if *locked(&self.0.shared.obeys_kill) {
+        if *locked(&self.0.shared.obeys) {
             self.0.send(token, RunEvent::Ended(Box::new(end_of(RunOutcome::Killed, None))));
         }
     }
 
     fn shutdown(&self) {
-        self.0.exit("asked to");
+        if *locked(&self.0.shared.obeys) {
+            self.0.exit("asked to");
+        }
     }
 
     fn destroy(&self) {

@@ -70,6 +70,19 @@ pub struct Condition {
     pub draining: bool,
 }
 
+impl Condition {
+    /// Why no script would run now, in a sentence. Workers that are up run scripts whatever became of the last start, and
+    /// none need be up where they are started when they are needed.
+    pub fn problem(&self) -> Option<String> {
+        match &self.last_failure {
+            _ if self.workers_ready > 0 => None,
+            Some(failure) => Some(format!("no worker can be started: {failure}")),
+            None if self.warm > 0 => Some("no worker is ready yet".to_owned()),
+            None => None,
+        }
+    }
+}
+
 impl<A, M> actix::dev::MessageResponse<A, M> for Entered
 where
     A: actix::Actor,

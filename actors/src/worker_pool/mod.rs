@@ -158,7 +158,10 @@ impl StreamHandler<Signal> for WorkerPool {
         match signal {
             Signal::Released { slot, generation, abandoned } => {
                 self.running = self.running.saturating_sub(1);
-                self.workers.released(slot, generation, abandoned);
+                if let Some(profile) = self.workers.released(slot, generation, abandoned) {
+                    // The room is for those it was made for.
+                    self.queue.move_to_back(&profile);
+                }
             }
             Signal::Exited { slot, generation, reason } => {
                 if self.workers.exited(slot, generation) {

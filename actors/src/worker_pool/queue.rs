@@ -60,6 +60,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         Some((key, item, with))
     }
 
+    /// Ends the turn of `key`, if it waits.
+    pub(super) fn move_to_back(&mut self, key: &K) {
+        if let Some(key) = self.rotation.iter().position(|at| at == key).and_then(|at| self.rotation.remove(at)) {
+            self.rotation.push_back(key);
+        }
+    }
+
     /// Drops the items that `keep` says no to.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         for items in self.waiting.values_mut() {

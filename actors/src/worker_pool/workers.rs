@@ -93,17 +93,20 @@ impl Workers {
         Some(Bound { slot, generation: up.generation, link: up.link.clone(), info: up.info.clone() })
     }
 
-    /// One script less on `slot`. An `abandoned` worker is destroyed, and a retiring one ended with its last script.
-    pub(super) fn released(&mut self, slot: u32, of: u64, abandoned: bool) {
-        let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot).filter(|worker| worker.is(of)) else { return };
+    /// One script less on `slot`. An `abandoned` worker is destroyed, and a retiring one ended with its last script: then
+    /// returns the profile that made room.
+    pub(super) fn released(&mut self, slot: u32, of: u64, abandoned: bool) -> Option<ProfileId> {
+        let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot).filter(|worker| worker.is(of)) else { return None };
         up.active = up.active.saturating_sub(1);
         up.idle_since = Instant::now();
+        let retired = up.profile.clone().filter(|_| up.retiring && up.active == 0);
         if abandoned {
             // Siblings may hold the link, and the guard may be past listening to frames.
             self.end_by(slot, WorkerLink::destroy);
-        } else if up.retiring && up.active == 0 {
+        } else if retired.is_some() {
             self.end(slot);
         }
+        retired
     }
 
     /// Takes the lowest free slot for a worker that is about to be started.
