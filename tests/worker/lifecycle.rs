@@ -192,3 +192,21 @@ async fn a_python_that_can_not_be_used_is_a_sentence_with_its_reason() {
     let Err(error) = launcher.launch(0).await else { panic!("launched") };
     assert!(error.0.contains("/bin/false") && error.0.contains("--python"), "{error}");
 }
+
+#[tokio::test]
+async fn destroying_a_worker_ends_it_though_its_guard_is_stopped_and_its_link_in_use() {
+    let worker = Worker::launch().await;
+    let mut run = worker.start(DAEMON);
+    run.until_printed("ready").await;
+    let (guard, _) = guard_and_keeper(&worker.base);
+    let all = watch_all(&processes_of_worker(&worker.base));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(guard), nix::sys::signal::Signal::SIGSTOP).expect("stopped");
+    let _in_use = worker.link();
+    worker.link().destroy();
+    let Worker { worker, .. } = worker;
+    let started = std::time::Instant::now();
+    let reason = tokio::time::timeout(DEADLINE, worker.exited).await.expect("in time");
+    eprintln!("{reason} after {:?}", started.elapsed());
+    assert!(gone(&all, 0), "a process outlived its worker");
+    assert!(run.end_or_lost().await.is_none());
+}

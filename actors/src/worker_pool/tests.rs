@@ -46,7 +46,7 @@ impl World {
     async fn lease(&self, profile: &ProfileId) -> Lease {
         match self.enter(profile).await {
             Entered::Granted(lease) => lease,
-            Entered::Queued(place) => place.await.expect("the pool is there").expect("a lease"),
+            Entered::Queued(place) => soon(place).await.expect("the pool is there").expect("a lease"),
             refused => panic!("{refused:?}"),
         }
     }
@@ -84,6 +84,11 @@ fn request() -> RunRequest {
         settings: Vec::new(),
         limits: RunLimits::DEFAULT,
     }
+}
+
+/// Fails a test that would wait for ever.
+async fn soon<F: Future>(awaited: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), awaited).await.expect("in time")
 }
 
 /// Until nobody has anything left to do.
@@ -134,7 +139,7 @@ async fn no_more_run_than_slots_and_no_more_wait_than_the_queue_holds() {
     assert_eq!((condition.running, condition.queued), (2, 2));
     assert!(waiting.try_recv().is_err());
     drop(first);
-    let _third = waiting.await.unwrap().unwrap();
+    let _third = soon(waiting).await.unwrap().unwrap();
     assert_eq!(world.condition().await.running, 2);
 }
 
@@ -145,7 +150,7 @@ async fn who_only_waits_for_the_worker_of_a_free_slot_is_not_in_the_queue() {
     let [a, b] = profiles();
     let first = world.place(&a).await;
     assert!(matches!(world.enter(&b).await, Entered::Full { .. }), "the one free slot is spoken for");
-    let lease = first.await.unwrap().unwrap();
+    let lease = soon(first).await.unwrap().unwrap();
     assert!(matches!(world.enter(&a).await, Entered::Full { .. }));
     drop(lease);
     settle().await;
@@ -239,7 +244,7 @@ async fn a_retiring_worker_goes_on_when_nobody_waits_for_its_room_any_more() {
     let next = world.place(&a).await;
     settle().await;
     drop(newcomer);
-    let lease = tokio::time::timeout(Duration::from_secs(10), next).await.expect("soon").unwrap().unwrap();
+    let lease = soon(next).await.unwrap().unwrap();
     assert_eq!(world.worker(&lease), 1);
 }
 
@@ -254,7 +259,7 @@ async fn a_newcomer_ends_one_idle_worker_and_no_more() {
     let place = world.place(&newcomer).await;
     // Each of these looks at the workers again before the one that was ended is gone.
     let others = (world.enter(&b).await, world.enter(&c).await, world.enter(&d).await);
-    let lease = place.await.unwrap().unwrap();
+    let lease = soon(place).await.unwrap().unwrap();
     drop(others);
     assert_eq!(world.worker(&lease), 5);
     assert_eq!(world.condition().await.workers_ready, 4);
@@ -303,7 +308,7 @@ async fn abandoning_destroys_the_worker_with_all_that_runs_on_it() {
     let (stuck, sibling) = (world.lease(&a).await, world.lease(&a).await);
     let (_run, mut events) = world.run(&sibling);
     stuck.abandon();
-    assert!(events.recv().await.is_none(), "the sibling's worker is lost");
+    assert!(soon(events.recv()).await.is_none(), "the sibling's worker is lost");
     assert_eq!(world.condition().await.running, 1);
     let next = world.lease(&a).await;
     assert_eq!(world.worker(&next), 2);
@@ -328,12 +333,12 @@ async fn failed_starts_are_told_to_those_without_a_worker_and_to_nobody_else() {
     world.launcher.fail_with(Some("no python here"));
     let of_a = world.place(&a).await;
     let of_b = world.place(&b).await;
-    assert_eq!(of_b.await.unwrap().err(), Some(WaitEnd::NoWorker("no python here".to_owned())));
+    assert_eq!(soon(of_b).await.unwrap().err(), Some(WaitEnd::NoWorker("no python here".to_owned())));
     let condition = world.condition().await;
     assert_eq!((condition.queued, condition.last_failure.as_deref()), (1, Some("no python here")));
     assert_eq!(condition.problem(), None, "a worker is up");
     drop(running);
-    let lease = of_a.await.unwrap().unwrap();
+    let lease = soon(of_a).await.unwrap().unwrap();
     assert_eq!(world.worker(&lease), 1);
 }
 
@@ -347,7 +352,7 @@ async fn without_a_worker_the_last_start_says_whether_there_is_a_problem() {
     let problem = world.condition().await.problem();
     assert_eq!(problem.as_deref(), Some("no worker can be started: no python here"));
     world.launcher.fail_with(None);
-    place.await.unwrap().unwrap();
+    soon(place).await.unwrap().unwrap();
     assert_eq!(world.condition().await.problem(), None);
     let warm = Condition { warm: 1, workers_ready: 0, ..world.condition().await };
     assert_eq!(warm.problem().as_deref(), Some("no worker is ready yet"));
@@ -360,7 +365,7 @@ async fn draining_tells_who_waits_and_who_comes_and_ends_workers_with_their_last
     let running = world.lease(&a).await;
     let waiting = world.place(&a).await;
     world.pool.call(Drain).await.unwrap();
-    assert_eq!(waiting.await.expect("a word").err(), Some(WaitEnd::Draining));
+    assert_eq!(soon(waiting).await.expect("a word").err(), Some(WaitEnd::Draining));
     assert!(matches!(world.enter(&a).await, Entered::Draining));
     let acknowledged = world.pool.call(Enter { profile: a, even_if_full: true }).await.unwrap();
     assert!(matches!(acknowledged, Entered::Draining));

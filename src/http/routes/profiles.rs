@@ -90,7 +90,7 @@ pub(super) async fn made(call: &Call, by: Maker, shape: Shape, collection: &str)
         Maker::Agent => MAX_AGENTS_DESCRIPTION_BYTES,
         Maker::Person => MAX_DESCRIPTION_BYTES,
     };
-    let body = call.body().await?;
+    let body = call.body(max_body::SMALL).await?;
     let description = fields::read(&body, |fields| fields.optional("description", text_up_to(longest)))?;
     let core = call.app.core.clone();
     let record = to_the_end(async move { core.create_profile_by(by, description.unwrap_or_default()).await }).await?;
