@@ -1,111 +1,21 @@
 //! The whole core on a memory store, with scripted workers and paused time.
 
+mod world;
+
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use hmac::{Hmac, KeyInit, Mac};
-use tokio::sync::mpsc::UnboundedReceiver;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::crypto::{Keyring, PasswordCost};
-use crate::domain::{ErrorType, ExecutionView, RunLimits, Status};
-use crate::ports::{ExecutionQuery, OutputStream, Store, StoreError};
+use crate::domain::{ErrorType, RunLimits, Status};
+use crate::ports::{OutputStream, Store, StoreError};
 use crate::sessions::SessionLife;
-use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, ScriptedRun, SeededEntropy};
-use crate::worker_pool::PoolConfig;
-
-struct World {
-    core: Core,
-    store: Arc<MemoryStore>,
-    launcher: ScriptedLauncher,
-    runs: UnboundedReceiver<ScriptedRun>,
-}
-
-const POOL: PoolConfig =
-    PoolConfig { max_running: 2, max_queue: 3, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
-
-impl World {
-    async fn new() -> Self {
-        Self::on(Arc::new(MemoryStore::default()), POOL).await
-    }
-
-    async fn on(store: Arc<MemoryStore>, pool: PoolConfig) -> Self {
-        let (launcher, runs) = ScriptedLauncher::new();
-        let entropy = Arc::new(SeededEntropy::new(7));
-        let ports = CorePorts {
-            store: store.clone(),
-            launcher: Arc::new(launcher.clone()),
-            clock: Arc::new(FakeClock::new()),
-            entropy: entropy.clone(),
-            keyring: Keyring::new(Zeroizing::new([7; 32]), entropy),
-        };
-        let config = CoreConfig {
-            pool,
-            limits: RunLimits::DEFAULT,
-            sessions: SessionLife { idle: Duration::from_secs(3600), absolute: Duration::from_secs(7200) },
-            password: PasswordCost::danger_next_to_nothing(),
-        };
-        let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
-        let core = Core::start(arbiters, config, ports).await.expect("it starts");
-        while core.readiness().await.worker.is_none() {
-            tokio::task::yield_now().await;
-        }
-        Self { core, store, launcher, runs }
-    }
-
-    /// A locked profile with one credential, and its secret.
-    async fn profile(&self, name: &str, value: &str) -> (ProfileId, Secret) {
-        let name = CredentialName::from_str(name).unwrap();
-        let value = Some(Secret::new(value.to_owned()));
-        let new = NewCredential { name: name.clone(), description: String::new(), value, secret: true };
-        self.core.create_credential(new).await.unwrap();
-        let profile = self.core.create_profile("test".to_owned()).await.unwrap();
-        self.core.attach(&profile.id, vec![name]).await.unwrap();
-        let (profile, secret) = self.core.lock_profile(&profile.id).await.unwrap();
-        (profile.id, secret)
-    }
-
-    async fn submit(
-        &self,
-        (profile_id, secret): &(ProfileId, Secret),
-        script: &str,
-    ) -> Result<ExecutionView, SubmitError> {
-        self.core
-            .submit(Submission {
-                profile_id: profile_id.clone(),
-                script: script.into(),
-                hash: Some(sign(secret, script)),
-                timeout_s: 60,
-                llm_timeout_s: 300,
-            })
-            .await
-    }
-
-    async fn finished(&self, view: &ExecutionView) -> ExecutionView {
-        let waited = self.core.wait_settled(&view.record.id, Duration::from_secs(3600)).await;
-        let view = waited.unwrap().expect("it exists");
-        assert!(view.record.status.is_final(), "{:?} is not final", view.record.status);
-        view
-    }
-
-    async fn status(&self, view: &ExecutionView) -> Status {
-        self.core.execution(&view.record.id).await.unwrap().expect("it exists").record.status
-    }
-}
-
-/// tokio's timers are at most some milliseconds late, also when paused.
-fn about(milliseconds: Option<u64>, wanted: u64) -> bool {
-    milliseconds.is_some_and(|milliseconds| (wanted..wanted + 10).contains(&milliseconds))
-}
-
-fn sign(secret: &Secret, script: &str) -> String {
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.expose().as_bytes()).unwrap();
-    mac.update(script.as_bytes());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, SeededEntropy};
+use world::{POOL, World, about, copy};
 
 #[actix::test]
 async fn a_script_runs_with_its_values_and_shows_none_of_them() {
@@ -321,19 +231,6 @@ async fn after_a_crash_what_waited_runs_and_what_ran_is_interrupted() {
     after.runs.recv().await.unwrap().complete(None);
     assert_eq!(after.finished(&views[2]).await.record.status, Status::Completed);
     assert!(after.runs.try_recv().is_err(), "what was running was started again");
-}
-
-async fn copy(from: &MemoryStore, to: &MemoryStore) {
-    use crate::ports::Write;
-    let mut batch: Vec<Write> = Vec::new();
-    batch.extend(from.key_check().unwrap().map(Write::PutKeyCheck));
-    batch.extend(from.credentials().unwrap().into_iter().map(Write::PutCredential));
-    batch.extend(from.profiles().unwrap().into_iter().map(Write::PutProfile));
-    for record in from.list_executions(&ExecutionQuery { limit: 100, ..ExecutionQuery::default() }).unwrap() {
-        let script = from.execution_script(&record.id).unwrap().unwrap().into();
-        batch.push(Write::InsertExecution { record, script });
-    }
-    to.commit(batch).await.unwrap();
 }
 
 #[actix::test]

@@ -1,0 +1,122 @@
+//! A core on a memory store, with scripted workers: what the tests beside this drive.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::Arbiter;
+use hmac::{Hmac, KeyInit, Mac};
+use tokio::sync::mpsc::UnboundedReceiver;
+use zeroize::Zeroizing;
+
+use crate::core::*;
+use crate::crypto::{Keyring, PasswordCost};
+use crate::domain::{ExecutionView, RunLimits, Status};
+use crate::ports::{ExecutionQuery, Store};
+use crate::sessions::SessionLife;
+use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, ScriptedRun, SeededEntropy};
+use crate::worker_pool::PoolConfig;
+
+pub(super) struct World {
+    pub(super) core: Core,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) launcher: ScriptedLauncher,
+    pub(super) runs: UnboundedReceiver<ScriptedRun>,
+}
+
+pub(super) const POOL: PoolConfig =
+    PoolConfig { max_running: 2, max_queue: 3, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::default()), POOL).await
+    }
+
+    pub(super) async fn on(store: Arc<MemoryStore>, pool: PoolConfig) -> Self {
+        let (launcher, runs) = ScriptedLauncher::new();
+        let entropy = Arc::new(SeededEntropy::new(7));
+        let ports = CorePorts {
+            store: store.clone(),
+            launcher: Arc::new(launcher.clone()),
+            clock: Arc::new(FakeClock::new()),
+            entropy: entropy.clone(),
+            keyring: Keyring::new(Zeroizing::new([7; 32]), entropy),
+        };
+        let config = CoreConfig {
+            pool,
+            limits: RunLimits::DEFAULT,
+            sessions: SessionLife { idle: Duration::from_secs(3600), absolute: Duration::from_secs(7200) },
+            password: PasswordCost::danger_next_to_nothing(),
+        };
+        let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
+        let core = Core::start(arbiters, config, ports).await.expect("it starts");
+        while core.readiness().await.worker.is_none() {
+            tokio::task::yield_now().await;
+        }
+        Self { core, store, launcher, runs }
+    }
+
+    /// A locked profile with one credential, and its secret.
+    pub(super) async fn profile(&self, name: &str, value: &str) -> (ProfileId, Secret) {
+        let name = CredentialName::from_str(name).unwrap();
+        let value = Some(Secret::new(value.to_owned()));
+        let new = NewCredential { name: name.clone(), description: String::new(), value, secret: true };
+        self.core.create_credential(new).await.unwrap();
+        let profile = self.core.create_profile("test".to_owned()).await.unwrap();
+        self.core.attach(&profile.id, vec![name]).await.unwrap();
+        let (profile, secret) = self.core.lock_profile(&profile.id).await.unwrap();
+        (profile.id, secret)
+    }
+
+    pub(super) async fn submit(
+        &self,
+        (profile_id, secret): &(ProfileId, Secret),
+        script: &str,
+    ) -> Result<ExecutionView, SubmitError> {
+        self.core
+            .submit(Submission {
+                profile_id: profile_id.clone(),
+                script: script.into(),
+                hash: Some(sign(secret, script)),
+                timeout_s: 60,
+                llm_timeout_s: 300,
+            })
+            .await
+    }
+
+    pub(super) async fn finished(&self, view: &ExecutionView) -> ExecutionView {
+        let waited = self.core.wait_settled(&view.record.id, Duration::from_secs(3600)).await;
+        let view = waited.unwrap().expect("it exists");
+        assert!(view.record.status.is_final(), "{:?} is not final", view.record.status);
+        view
+    }
+
+    pub(super) async fn status(&self, view: &ExecutionView) -> Status {
+        self.core.execution(&view.record.id).await.unwrap().expect("it exists").record.status
+    }
+}
+
+/// tokio's timers are at most some milliseconds late, also when paused.
+pub(super) fn about(milliseconds: Option<u64>, wanted: u64) -> bool {
+    milliseconds.is_some_and(|milliseconds| (wanted..wanted + 10).contains(&milliseconds))
+}
+
+pub(super) fn sign(secret: &Secret, script: &str) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.expose().as_bytes()).unwrap();
+    mac.update(script.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is on one store's disk, put on another's: a crash, seen from the next start.
+pub(super) async fn copy(from: &MemoryStore, to: &MemoryStore) {
+    use crate::ports::Write;
+    let mut batch: Vec<Write> = Vec::new();
+    batch.extend(from.key_check().unwrap().map(Write::PutKeyCheck));
+    batch.extend(from.credentials().unwrap().into_iter().map(Write::PutCredential));
+    batch.extend(from.profiles().unwrap().into_iter().map(Write::PutProfile));
+    for record in from.list_executions(&ExecutionQuery { limit: 100, ..ExecutionQuery::default() }).unwrap() {
+        let script = from.execution_script(&record.id).unwrap().unwrap().into();
+        batch.push(Write::InsertExecution { record, script });
+    }
+    to.commit(batch).await.unwrap();
+}
