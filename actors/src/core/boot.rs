@@ -50,7 +50,7 @@ pub struct CoreConfig {
 pub struct Arbiters {
     /// For Vault, ProfileRegistry, WorkerPool and Sanitizer.
     pub control: ArbiterHandle,
-    /// For Executions, in turn; at least one.
+    /// For Executions, in turn; with none they share the control thread.
     pub executors: Vec<ArbiterHandle>,
 }
 
@@ -113,6 +113,7 @@ impl Core {
                 sessions,
                 parts: Arc::new(parts),
                 ports,
+                control: arbiters.control.clone(),
                 executors: arbiters.executors,
                 next_executor: AtomicUsize::new(0),
                 configuration: Mutex::new(()),

@@ -46,6 +46,7 @@ struct Inner {
     sessions: Sessions,
     parts: Arc<Parts>,
     ports: CorePorts,
+    control: ArbiterHandle,
     executors: Vec<ArbiterHandle>,
     next_executor: AtomicUsize,
     /// Held by whatever reads one actor to change another.
@@ -120,11 +121,7 @@ impl Core {
     pub async fn attach(&self, id: &ProfileId, names: Vec<CredentialName>) -> Config<ProfileRecord> {
         let _configuration = self.inner.configuration.lock().await;
         let profile = self.profile(id).await?;
-        match (profile.revoked, profile.locked()) {
-            (true, _) => return Err(ConfigError::Revoked),
-            (false, true) => return Err(ConfigError::Locked),
-            (false, false) => {}
-        }
+        registry::editable(&profile)?;
         let known: BTreeSet<CredentialName> = self.credentials().await?.into_iter().map(|view| view.name).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
             return Err(ConfigError::UnknownCredential(unknown.clone()));
@@ -155,11 +152,7 @@ impl Core {
     pub async fn lock_profile(&self, id: &ProfileId) -> Config<(ProfileRecord, Secret)> {
         let _configuration = self.inner.configuration.lock().await;
         let profile = self.profile(id).await?;
-        match (profile.revoked, profile.locked()) {
-            (true, _) => return Err(ConfigError::Revoked),
-            (false, true) => return Err(ConfigError::Locked),
-            (false, false) => {}
-        }
+        registry::editable(&profile)?;
         let missing = self.inner.vault.call(vault::WithoutValue(Arc::new(profile.credentials))).await?;
         if !missing.is_empty() {
             return Err(ConfigError::MissingValues(missing));

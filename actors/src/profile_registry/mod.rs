@@ -27,6 +27,7 @@ pub use messages::{
     Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List, Maker,
     ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
 };
+pub(crate) use rules::editable;
 
 use crate::core::{ConfigError, Unavailable};
 use crate::crypto::Keyring;

@@ -38,8 +38,8 @@ pub(super) fn new_profile(id: ProfileId, description: String, now: Timestamp) ->
     }
 }
 
-/// What credentials an agent gets is settled once the profile is locked.
-fn editable(record: &ProfileRecord) -> Result<(), ConfigError> {
+/// What credentials an agent gets is settled once the profile is locked. Asked by `core` too, before it looks further.
+pub(crate) fn editable(record: &ProfileRecord) -> Result<(), ConfigError> {
     match (record.revoked, record.locked()) {
         (true, _) => Err(ConfigError::Revoked),
         (false, true) => Err(ConfigError::Locked),
