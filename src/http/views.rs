@@ -182,7 +182,7 @@ pub(super) fn is_settled(status: Status) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use airlock_actors::domain::{ErrorType, Limits, Redaction, Usage};
+    use airlock_actors::domain::{ErrorType, Limits, OnRestart, Redaction, Usage};
 
     use super::*;
 
@@ -200,12 +200,19 @@ mod tests {
             completed_at: None,
             timeout_s: 60,
             llm_timeout_s: 300,
+            on_restart: OnRestart::Fail,
+            attempts: 0,
             deadline: None,
+            llm_deadline: None,
+            llm_requests: 0,
+            ran_ms: 0,
             execution_time_ms: None,
             error_type: None,
             usage: None,
             environment: None,
             redactions: Vec::new(),
+            suspicious: false,
+            rerun_of: None,
         }
     }
 
@@ -248,6 +255,7 @@ mod tests {
             stderr: String::new(),
             error: Some("NameError: name 'x' is not defined (line 3)".to_owned()),
             traceback: Some("line 3".to_owned()),
+            egress: Vec::new(),
         };
         ExecutionView { record, output: Some(Arc::new(output)) }
     }
@@ -307,6 +315,7 @@ mod tests {
             allowed_hosts: Some(Vec::new()),
             limits: Limits { memory_bytes: Some(1), ..Limits::default() },
             suspend_on_leak: false,
+            suspended: false,
             created_at: at(0),
             updated_at: at(1),
             last_used_at: None,
