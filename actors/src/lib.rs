@@ -21,6 +21,7 @@ pub mod execution;
 pub mod ports;
 pub mod profile_registry;
 pub mod runtime;
+pub mod schema;
 pub mod sanitizer;
 pub mod sessions;
 #[cfg(any(test, feature = "testing"))]

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::core::*;
 use crate::crypto::{Keyring, PasswordCost};
-use crate::domain::{ExecutionView, RunLimits, Status};
+use crate::domain::{ExecutionView, OnRestart, RunLimits, Status};
 use crate::ports::{ExecutionQuery, Store};
 use crate::sessions::SessionLife;
 use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, ScriptedRun, SeededEntropy};
@@ -24,8 +24,11 @@ pub(super) struct World {
     pub(super) runs: UnboundedReceiver<ScriptedRun>,
 }
 
+/// Nothing that a test makes is too old or too much.
+pub(super) const RETENTION: Retention = Retention { age: Duration::from_secs(365 * 24 * 3600), executions: u64::MAX };
+
 pub(super) const POOL: PoolConfig =
-    PoolConfig { max_running: 2, max_queue: 3, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
+    PoolConfig { max_running: 2, max_queue: 3, max_paused: 100, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
 
 impl World {
     pub(super) async fn new() -> Self {
@@ -47,6 +50,7 @@ impl World {
             limits: RunLimits::DEFAULT,
             sessions: SessionLife { idle: Duration::from_secs(3600), absolute: Duration::from_secs(7200) },
             password: PasswordCost::danger_next_to_nothing(),
+            retention: RETENTION,
         };
         let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
         let core = Core::start(arbiters, config, ports).await.expect("it starts");
@@ -80,6 +84,8 @@ impl World {
                 hash: Some(sign(secret, script)),
                 timeout_s: 60,
                 llm_timeout_s: 300,
+                on_restart: OnRestart::Fail,
+                idempotency_key: None,
             })
             .await
     }
