@@ -1,7 +1,9 @@
 //! The JSON shapes of the API, one function each.
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
-use airlock_actors::domain::{ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status};
+use airlock_actors::domain::{
+    EgressEntry, ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status,
+};
 use jiff::Timestamp;
 
 use super::json::{self, Object};
@@ -108,8 +110,22 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
             object.text("form", &redaction.form);
             object.number("count", redaction.count);
         });
+        let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
+        object.objects("egress", egress, egress_entry);
         object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
     })
+}
+
+/// All that an execution asked of one host and port.
+fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
+    object.text("host", &entry.host);
+    object.number_or_null("port", entry.port.map(u64::from));
+    object.flag("allowed", entry.allowed);
+    object.text_or_null("reason", entry.reason.as_deref());
+    object.number("count", entry.count);
+    object.number_or_null("bytes_sent", entry.bytes_sent);
+    object.number_or_null("bytes_received", entry.bytes_received);
+    object.time("first_at", entry.first_at);
 }
 
 /// The form of a redaction that a careless `print` explains; any other took effort to write.
