@@ -21,8 +21,8 @@ pub mod execution;
 pub mod ports;
 pub mod profile_registry;
 pub mod runtime;
-pub mod schema;
 pub mod sanitizer;
+pub mod schema;
 pub mod sessions;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

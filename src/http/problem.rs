@@ -280,10 +280,13 @@ impl From<RespondError> for Problem {
             RespondError::AnsweredOtherwise(id) => {
                 conflict(format!("{id} has another answer already; poll for what is asked now."))
             }
-            RespondError::TimedOut(id) => conflict(format!("{id} has timed out; poll for what became of the execution.")),
-            RespondError::TooLong => {
-                Self::new(&TOO_LARGE, format!("`response` is longer than {MAX_PROMPT_BYTES} bytes of UTF-8; answer with less."))
+            RespondError::TimedOut(id) => {
+                conflict(format!("{id} has timed out; poll for what became of the execution."))
             }
+            RespondError::TooLong => Self::new(
+                &TOO_LARGE,
+                format!("`response` is longer than {MAX_PROMPT_BYTES} bytes of UTF-8; answer with less."),
+            ),
             RespondError::Misfit(Misfit { at, problem }) => {
                 let place = if at.is_empty() { "the answer".to_owned() } else { format!("the answer at {at}") };
                 let problem = format!("does not fit the schema of the request: {place} {problem}");

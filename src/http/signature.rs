@@ -66,7 +66,9 @@ mod tests {
 
     fn asked(timestamp: &str, now: i64) -> Option<String> {
         let headers = [("airlock-timestamp", timestamp), ("airlock-signature", "ab")];
-        signed(&exchange("GET", "/executions?limit=1&status=error", &headers), now).ok().map(|(text, _)| text.to_string())
+        signed(&exchange("GET", "/executions?limit=1&status=error", &headers), now)
+            .ok()
+            .map(|(text, _)| text.to_string())
     }
 
     #[test]

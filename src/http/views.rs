@@ -2,7 +2,8 @@
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
 use airlock_actors::domain::{
-    ExecutionId, ExecutionOutput, ExecutionRecord, ExecutionView, LlmEnd, LlmExchange, ProfileId, ProfileRecord, Status,
+    EgressEntry, ExecutionId, ExecutionOutput, ExecutionRecord, ExecutionView, LlmEnd, LlmExchange, ProfileId,
+    ProfileRecord, Status,
 };
 use jiff::Timestamp;
 
@@ -155,9 +156,23 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
             object.text("form", &redaction.form);
             object.number("count", redaction.count);
         });
+        let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
+        object.objects("egress", egress, egress_entry);
         object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
         object.objects("llm_exchanges", &detail.exchanges, llm_exchange);
     })
+}
+
+/// All that an execution asked of one host and port.
+fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
+    object.text("host", &entry.host);
+    object.number_or_null("port", entry.port.map(u64::from));
+    object.flag("allowed", entry.allowed);
+    object.text_or_null("reason", entry.reason.as_deref());
+    object.number("count", entry.count);
+    object.number_or_null("bytes_sent", entry.bytes_sent);
+    object.number_or_null("bytes_received", entry.bytes_received);
+    object.time("first_at", entry.first_at);
 }
 
 /// The form of a redaction that a careless `print` explains; any other took effort to write.

@@ -222,7 +222,8 @@ impl<'txn> ExecutionTables<'txn> {
     /// ST-9: nothing of it is left.
     fn delete_execution(&mut self, transaction: &WriteTransaction, id: &ExecutionId) -> Result<(), Fault> {
         let key = id.as_str().as_bytes();
-        let Some(record) = self.executions.get(key)?.map(|old| decode::<ExecutionRecord>(EXECUTIONS, old.value())) else {
+        let Some(record) = self.executions.get(key)?.map(|old| decode::<ExecutionRecord>(EXECUTIONS, old.value()))
+        else {
             return Ok(());
         };
         let record = record?;

@@ -181,11 +181,7 @@ impl Store for RedbStore {
         self.read(reader::count)
     }
 
-    fn oldest_executions(
-        &self,
-        after: Option<&ExecutionId>,
-        limit: usize,
-    ) -> Result<Vec<ExecutionRecord>, StoreError> {
+    fn oldest_executions(&self, after: Option<&ExecutionId>, limit: usize) -> Result<Vec<ExecutionRecord>, StoreError> {
         self.read(|database| reader::oldest(database, after, limit))
     }
 

@@ -31,11 +31,7 @@ pub(super) fn all<T: DeserializeOwned>(database: &Database, table: Values) -> Re
 }
 
 /// The requests of an execution to the LLM, in order, until they have more than `most_bytes` of texts.
-pub(super) fn exchanges(
-    database: &Database,
-    of: &ExecutionId,
-    most_bytes: usize,
-) -> Result<Vec<LlmExchange>, Fault> {
+pub(super) fn exchanges(database: &Database, of: &ExecutionId, most_bytes: usize) -> Result<Vec<LlmExchange>, Fault> {
     let rows = database.begin_read()?.open_table(LLM_EXCHANGES)?;
     let (first, last) = (exchange_key(of, LlmRequestId(0)), exchange_key(of, LlmRequestId(u32::MAX)));
     let (mut all, mut bytes) = (Vec::new(), 0);
@@ -57,8 +53,7 @@ pub(super) fn idempotency_before(
     limit: usize,
 ) -> Result<Vec<IdempotencyRecord>, Fault> {
     let transaction = database.begin_read()?;
-    let (times, records) =
-        (transaction.open_table(IDEMPOTENCY_BY_TIME)?, transaction.open_table(IDEMPOTENCY)?);
+    let (times, records) = (transaction.open_table(IDEMPOTENCY_BY_TIME)?, transaction.open_table(IDEMPOTENCY)?);
     let end = milliseconds(before);
     let old = times.range::<&[u8]>(..end.as_slice())?.take(limit);
     old.map(|key| {

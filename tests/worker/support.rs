@@ -65,6 +65,17 @@ impl Worker {
     }
 
     pub(crate) fn start_with(&self, script: &str, pairs: &[(&str, &str)], limits: RunLimits) -> Running {
+        self.start_to(script, pairs, limits, None)
+    }
+
+    /// A script that may reach `hosts`.
+    pub(crate) fn start_to(
+        &self,
+        script: &str,
+        pairs: &[(&str, &str)],
+        limits: RunLimits,
+        hosts: Option<&[String]>,
+    ) -> Running {
         let token = RunToken(self.tokens.fetch_add(1, Ordering::Relaxed));
         let entropy = SeededEntropy::new(token.0);
         let request = RunRequest {
@@ -73,6 +84,7 @@ impl Worker {
             script: script.into(),
             settings: settings(pairs),
             limits,
+            allowed_hosts: hosts.map(<[String]>::to_vec),
         };
         let events = self.worker.link.run(request).expect("the worker is there");
         Running { token, events, stdout: Vec::new(), stderr: Vec::new() }
@@ -80,6 +92,11 @@ impl Worker {
 
     pub(crate) async fn run(&self, script: &str) -> Ended {
         self.start(script).end().await
+    }
+
+    /// Runs a script that may reach `hosts`.
+    pub(crate) async fn run_to(&self, script: &str, hosts: &[String]) -> Ended {
+        self.start_to(script, &[], RunLimits::DEFAULT, Some(hosts)).end().await
     }
 
     pub(crate) async fn run_with(&self, script: &str, limits: RunLimits) -> Ended {
@@ -108,6 +125,7 @@ impl Running {
             match event.expect("the worker is there") {
                 RunEvent::Output(OutputStream::Stdout, bytes) => self.stdout.extend(bytes),
                 RunEvent::Output(OutputStream::Stderr, bytes) => self.stderr.extend(bytes),
+                RunEvent::Asked(..) | RunEvent::Paused(_) => {}
                 RunEvent::Ended(end) => panic!(
                     "ended before it printed {text:?}: {end:?}, {}, {}",
                     String::from_utf8_lossy(&self.stdout),
@@ -127,6 +145,7 @@ impl Running {
             match tokio::time::timeout(DEADLINE, self.events.recv()).await.expect("in time")? {
                 RunEvent::Output(OutputStream::Stdout, bytes) => self.stdout.extend(bytes),
                 RunEvent::Output(OutputStream::Stderr, bytes) => self.stderr.extend(bytes),
+                RunEvent::Asked(..) | RunEvent::Paused(_) => {}
                 RunEvent::Ended(end) => {
                     assert_eq!(self.events.recv().await, None, "something followed the end");
                     return Some(Ended { end: *end, stdout: self.stdout, stderr: self.stderr });

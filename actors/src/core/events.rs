@@ -175,10 +175,9 @@ mod tests {
 
     #[test]
     fn a_position_is_read_as_it_is_written_and_nothing_else_is() {
-        for cursor in [
-            Cursor::default(),
-            Cursor { status: Some(Status::AwaitingLlm), requests: 3, stdout: 1_000_000, stderr: 7 },
-        ] {
+        for cursor in
+            [Cursor::default(), Cursor { status: Some(Status::AwaitingLlm), requests: 3, stdout: 1_000_000, stderr: 7 }]
+        {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for text in ["", "new", "new-0-0", "new-0-0-0-0", "new-a-0-0", "what-0-0-0", "new--1-0-0"] {

@@ -171,8 +171,7 @@ impl Core {
         });
         let view = ExecutionView { record: record.clone(), output: None, awaited: Vec::new() };
         let (profile_id, expires_at) = (profile.id.clone(), profile.expires_at);
-        let accepted =
-            Execution::accept(self.executor(), inner.parts.clone(), record, script, profile, ticket, key);
+        let accepted = Execution::accept(self.executor(), inner.parts.clone(), record, script, profile, ticket, key);
         if expires_at.is_some_and(|at| at <= inner.ports.clock.now()) {
             // It passed since the profile was looked at, perhaps before the execution could be found and stopped.
             inner.parts.directory.stop_profile(&profile_id, StopReason::Expired);

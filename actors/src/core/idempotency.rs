@@ -58,12 +58,7 @@ pub(super) fn key_hash(key: &str) -> [u8; 32] {
 /// The SHA-256 of what is asked for: everything but the key. Each part is preceded by its length.
 pub(super) fn body_hash(submission: &Submission) -> [u8; 32] {
     let mut digest = Sha256::new();
-    let numbers = format!(
-        "{} {} {}",
-        submission.timeout_s,
-        submission.llm_timeout_s,
-        submission.on_restart.as_str()
-    );
+    let numbers = format!("{} {} {}", submission.timeout_s, submission.llm_timeout_s, submission.on_restart.as_str());
     for part in [&*submission.script, &numbers] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());

@@ -17,7 +17,8 @@ use super::questions::Questions;
 use super::waits::between;
 use crate::core::Unavailable;
 use crate::domain::{
-    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, IdempotencyRecord, Limits, OnRestart, ProfileId, ProfileRecord, RunLimits,
+    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, IdempotencyRecord, Limits, OnRestart, ProfileId,
+    ProfileRecord, RunLimits,
 };
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
 use crate::runtime::Mailbox;
@@ -281,6 +282,7 @@ impl Execution {
             script: self.script.clone(),
             settings: settings.collect(),
             limits: limits_of(&self.parts, &self.profile.limits, &self.record),
+            allowed_hosts: self.profile.allowed_hosts.clone(),
         };
         match lease.link().run(request) {
             Ok(mut events) => {
@@ -319,8 +321,8 @@ impl Execution {
             error: format!("WorkerUnavailable: the credentials could not be read ({why}); the script did not run"),
             traceback: None,
         };
-        let (result, stdout_tail, stderr_tail, usage) = Default::default();
-        self.remains.end = Some(Box::new(RunEnd { outcome, result, stdout_tail, stderr_tail, usage }));
+        let (result, stdout_tail, stderr_tail, usage, egress) = Default::default();
+        self.remains.end = Some(Box::new(RunEnd { outcome, result, stdout_tail, stderr_tail, usage, egress }));
         self.apply(Event::Ended, context);
     }
 

@@ -51,12 +51,8 @@ impl Directory {
         let (view, watched) = watch::channel(view);
         let (commands, told) = mpsc::unbounded_channel();
         let output = Arc::<LiveOutput>::default();
-        let live = Live {
-            profile_id: profile_id.clone(),
-            view: watched,
-            output: output.clone(),
-            commands: commands.clone(),
-        };
+        let live =
+            Live { profile_id: profile_id.clone(), view: watched, output: output.clone(), commands: commands.clone() };
         self.live.insert(id, live);
         // After the insertion, while `stop_profile` marks before it looks: one of the two sees the other.
         if let Some(reason) = self.ended.get(&profile_id) {

@@ -192,7 +192,9 @@ impl State {
     /// The next state and what to do. Events that a state has no use for, late ones above all, change nothing.
     pub(super) fn step(self, event: Event, now: Timestamp, terms: Terms) -> (Self, Vec<Effect>) {
         match (self, event) {
-            (Self::Accepting { claimed, slot, stopped }, event) => Self::accepting(claimed, slot, stopped, event, terms),
+            (Self::Accepting { claimed, slot, stopped }, event) => {
+                Self::accepting(claimed, slot, stopped, event, terms)
+            }
 
             (Self::Pending, Event::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
             (Self::Pending, Event::NoWorker) => Self::finishing(Verdict::NoWorker),

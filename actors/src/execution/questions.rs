@@ -131,7 +131,9 @@ impl Execution {
             let Scrubbed { prompt, model, schema, problem } = ask;
             if id.0 <= self.questions.recorded {
                 match self.parts.store.exchange(&self.record.id, id) {
-                    Ok(Some(before)) if (&before.prompt, &before.model, &before.schema) == (&prompt, &model, &schema) => {
+                    Ok(Some(before))
+                        if (&before.prompt, &before.model, &before.schema) == (&prompt, &model, &schema) =>
+                    {
                         questions.push(match before.end {
                             Some(_) => Question::answered_before(id, before.deadline),
                             None => Question::new(id, before.deadline),
@@ -301,7 +303,8 @@ struct Scrubbed {
 }
 
 async fn scrub(asks: Vec<LlmAsk>, redactor: Arc<Redactor>) -> Option<(Vec<Scrubbed>, Counts)> {
-    let bytes: usize = asks.iter().map(|ask| ask.prompt.len() + ask.schema.as_ref().map_or(0, |text| 16 * text.len())).sum();
+    let bytes: usize =
+        asks.iter().map(|ask| ask.prompt.len() + ask.schema.as_ref().map_or(0, |text| 16 * text.len())).sum();
     if bytes <= SCRUB_INLINE_BYTES {
         return Some(scrub_all(asks, &redactor));
     }

@@ -103,7 +103,8 @@ mod tests {
         let mut state = LiveScrub::default();
         let (shown, _) = redactor.scrub_live(b"first line\nsecond line\nhunter2", &mut state, 1024, 1024);
         assert_eq!(shown, "first line\nsecon");
-        let (shown, _) = redactor.scrub_live(b"first line\nsecond line\nhunter2-hunter2 and so on and on", &mut state, 1024, 1024);
+        let (shown, _) =
+            redactor.scrub_live(b"first line\nsecond line\nhunter2-hunter2 and so on and on", &mut state, 1024, 1024);
         assert_eq!(shown, "d line\n[REDACTED] an");
     }
 }

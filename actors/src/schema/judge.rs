@@ -71,7 +71,9 @@ impl<'a> Judge<'a> {
         let steps = u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1);
         self.fuel = self.fuel.saturating_sub(steps);
         self.exhausted |= self.fuel == 0;
-        must(!self.exhausted, || "is too much to judge by its schema; answer with less, and less deeply nested".to_owned())
+        must(!self.exhausted, || {
+            "is too much to judge by its schema; answer with less, and less deeply nested".to_owned()
+        })
     }
 
     fn value(&mut self, schema: &'a Value, value: &Value) -> Judged {
@@ -191,7 +193,9 @@ impl<'a> Judge<'a> {
                     let (before, rest) = items.split_at(at);
                     rest.first().is_some_and(|item| before.iter().any(|other| same(other, item)))
                 });
-                must(twice.is_none(), || format!("must have no two equal items; item {} is a second", twice.unwrap_or(0)))
+                must(twice.is_none(), || {
+                    format!("must have no two equal items; item {} is a second", twice.unwrap_or(0))
+                })
             }
             "prefixItems" => {
                 let pairs = list(by).zip(items).enumerate();
@@ -210,7 +214,9 @@ impl<'a> Judge<'a> {
                 let bound = |name: &str| siblings.get(name).and_then(Value::as_u64);
                 let (least, most) = (bound("minContains").unwrap_or(1), bound("maxContains").unwrap_or(u64::MAX));
                 must((least..=most).contains(&found), || {
-                    format!("must have at least {least} and no more than {most} items of a form (contains), has {found}")
+                    format!(
+                        "must have at least {least} and no more than {most} items of a form (contains), has {found}"
+                    )
                 })
             }
             _ => Ok(()),
@@ -259,9 +265,7 @@ impl<'a> Judge<'a> {
                 }
                 Ok(())
             }
-            "propertyNames" => {
-                members.keys().try_for_each(|name| self.member(name, by, &Value::String(name.clone())))
-            }
+            "propertyNames" => members.keys().try_for_each(|name| self.member(name, by, &Value::String(name.clone()))),
             "dependentSchemas" => {
                 let whole = Value::Object(members.clone());
                 schemas()

@@ -33,7 +33,11 @@ pub fn judge(schema: &str, answer: &str) -> Result<(), Misfit> {
     let misfit = |problem: &str| Misfit { at: String::new(), problem: problem.to_owned() };
     let schema: Value = serde_json::from_str(schema).map_err(|_| misfit("can't be judged: its schema is not JSON"))?;
     let answer: Value = serde_json::from_str(answer).map_err(|error| {
-        misfit(&format!("must be JSON: it breaks off or goes wrong at line {}, column {}", error.line(), error.column()))
+        misfit(&format!(
+            "must be JSON: it breaks off or goes wrong at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
     })?;
     judge::judge(&schema, &answer)
 }

@@ -30,7 +30,11 @@ fn every_keyword_takes_what_fits_and_nothing_else() {
     cases(&json!({"minimum": 1, "exclusiveMaximum": 3}), &[json!(1), json!(2.9), json!("0")], &[json!(0.9), json!(3)]);
     cases(&json!({"exclusiveMinimum": 1, "maximum": 3}), &[json!(1.1), json!(3)], &[json!(1), json!(3.1)]);
     cases(&json!({"multipleOf": 0.1}), &[json!(0.3), json!(7)], &[json!(0.35)]);
-    cases(&json!({"minLength": 2, "maxLength": 3}), &[json!("éé"), json!("abc"), json!(5)], &[json!("a"), json!("abcd")]);
+    cases(
+        &json!({"minLength": 2, "maxLength": 3}),
+        &[json!("éé"), json!("abc"), json!(5)],
+        &[json!("a"), json!("abcd")],
+    );
     cases(&json!({"pattern": "^a+$"}), &[json!("aa"), json!(1)], &[json!("ab"), json!("")]);
     cases(&json!({"minItems": 1, "maxItems": 2}), &[json!([1]), json!([1, 2])], &[json!([]), json!([1, 2, 3])]);
     cases(&json!({"uniqueItems": true}), &[json!([1, "1", [1]])], &[json!([1, 2, 1.0])]);
@@ -74,7 +78,8 @@ fn every_keyword_takes_what_fits_and_nothing_else() {
 
 #[test]
 fn a_misfit_says_where_and_why_and_nothing_of_the_answer() {
-    let schema = json!({"type": "object", "properties": {"rows": {"items": {"properties": {"a/b": {"type": "integer"}}}}}});
+    let schema =
+        json!({"type": "object", "properties": {"rows": {"items": {"properties": {"a/b": {"type": "integer"}}}}}});
     let misfit = fits(&schema, &json!({"rows": [{"a/b": 1}, {"a/b": "hunter2"}]})).expect_err("does not fit");
     let problem = "must be of type \"integer\"".to_owned();
     assert_eq!(misfit, Misfit { at: "/rows/1/a~1b".to_owned(), problem });

@@ -163,7 +163,8 @@ impl Store for MemoryStore {
     }
 
     fn idempotency_before(&self, before: Timestamp, limit: usize) -> Result<Vec<IdempotencyRecord>, StoreError> {
-        let mut old: Vec<_> = self.tables().idempotency.values().filter(|one| one.created_at < before).cloned().collect();
+        let mut old: Vec<_> =
+            self.tables().idempotency.values().filter(|one| one.created_at < before).cloned().collect();
         old.sort_by_key(|record| record.created_at);
         old.truncate(limit);
         Ok(old)
@@ -173,11 +174,7 @@ impl Store for MemoryStore {
         Ok(self.tables().executions.len() as u64)
     }
 
-    fn oldest_executions(
-        &self,
-        after: Option<&ExecutionId>,
-        limit: usize,
-    ) -> Result<Vec<ExecutionRecord>, StoreError> {
+    fn oldest_executions(&self, after: Option<&ExecutionId>, limit: usize) -> Result<Vec<ExecutionRecord>, StoreError> {
         let tables = self.tables();
         let records = tables.executions.values().map(|(record, ..)| record);
         Ok(records.filter(|record| after.is_none_or(|after| record.id > *after)).take(limit).cloned().collect())

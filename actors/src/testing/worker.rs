@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::Usage;
 use crate::ports::{
-    LaunchError, LaunchedWorker, LlmAsk, LlmReply, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone,
-    WorkerInfo, WorkerLauncher, WorkerLink,
+    LaunchError, LaunchedWorker, LlmAsk, LlmReply, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken,
+    WorkerGone, WorkerInfo, WorkerLauncher, WorkerLink,
 };
 
 /// Starts scripted workers and hands every run that reaches one to the test. Cheap to clone.
@@ -238,6 +238,7 @@ fn end_of(outcome: RunOutcome, result: Option<&str>) -> RunEnd {
         result: result.map(str::to_owned),
         stdout_tail: None,
         stderr_tail: None,
+        egress: Vec::new(),
         usage: Usage { cpu_ms: 3, max_rss_bytes: 30_000_000 },
     }
 }

@@ -49,9 +49,7 @@ async fn next(follower: &mut Follower, core: &Core, shutdown: &CancellationToken
         }
     };
     let (name, data) = match event {
-        ExecutionEvent::Status(status) => {
-            ("status", json::object(32, |object| object.text("status", status.as_str())))
-        }
+        ExecutionEvent::Status(status) => ("status", json::object(32, |object| object.text("status", status.as_str()))),
         ExecutionEvent::LlmRequest(exchange) => {
             ("llm_request", json::object(exchange.bytes(), |object| views::llm_request(object, &exchange)))
         }

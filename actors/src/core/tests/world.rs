@@ -27,8 +27,14 @@ pub(super) struct World {
 /// Nothing that a test makes is too old or too much.
 pub(super) const RETENTION: Retention = Retention { age: Duration::from_secs(365 * 24 * 3600), executions: u64::MAX };
 
-pub(super) const POOL: PoolConfig =
-    PoolConfig { max_running: 2, max_queue: 3, max_paused: 100, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
+pub(super) const POOL: PoolConfig = PoolConfig {
+    max_running: 2,
+    max_queue: 3,
+    max_paused: 100,
+    max_workers: 4,
+    warm: 1,
+    worker_idle: Duration::from_secs(600),
+};
 
 impl World {
     pub(super) async fn new() -> Self {
