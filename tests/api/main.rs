@@ -26,6 +26,7 @@ mod health;
 mod history;
 mod limits;
 mod lists;
+mod llm;
 mod poll;
 mod profiles;
 mod queue;

@@ -49,6 +49,12 @@ class Channel:
         del self._pending[:end]
         return kind, payload
 
+    def has_frame(self):
+        """True when a frame has been read already, behind another one."""
+        if len(self._pending) < _HEADER.size:
+            return False
+        return len(self._pending) >= _HEADER.size + _HEADER.unpack_from(self._pending)[1]
+
     def _fill(self, size):
         """Reads until `size` bytes are pending, however they arrive; False at the end of the stream."""
         while len(self._pending) < size:

@@ -175,7 +175,7 @@ class _Line:
         ready = poll()
         ready.register(self._channel.fileno(), _POLLIN)
         said = None
-        while not ready.poll(0):
+        while not self._channel.has_frame() and not ready.poll(0):
             state = (self._answered, self._asked)
             if said != state and self._all_wait():
                 self._channel.send((IDLE, _NUMBER.pack(self._answered)))
