@@ -3,6 +3,9 @@
 //!
 //! | layer | file |
 //! | --- | --- |
+//! | the table of all layers | [`layers`] |
+//! | namespaces, where they can be had | [`namespaces`] |
+//! | no capabilities | [`capabilities`] |
 //! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
 //! | Landlock: what may be read, executed and written | [`landlock`] |
 //! | seccomp: system calls nobody needs here | [`seccomp`], its rules in [`rules`] |
@@ -10,7 +13,10 @@
 //! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). No layer limits which hosts may
 //! be reached yet.
 
+pub(crate) mod capabilities;
 pub mod landlock;
+pub mod layers;
+mod namespaces;
 pub mod rlimits;
 pub mod rules;
 pub mod seccomp;
@@ -26,6 +32,8 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
+
+use self::layers::Layer;
 
 /// `airlock confine`: applies the confinement to itself, then becomes another program.
 #[derive(Debug, clap::Args)]
@@ -47,25 +55,6 @@ pub struct ConfineArgs {
     pub command: Vec<OsString>,
 }
 
-/// What became of one layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Layer {
-    /// In force, in words such as `landlock (ABI 7)`.
-    Active(String),
-    /// Not in force: which and why.
-    Missing(String),
-}
-
-impl Layer {
-    /// As `WorkerInfo::layers` names it.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Active(what) => what.clone(),
-            Self::Missing(what) => format!("degraded: {what}"),
-        }
-    }
-}
-
 /// What `airlock confine` tells the guard before it becomes the other program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
@@ -83,18 +72,17 @@ pub fn run_cli(args: ConfineArgs) -> ExitCode {
         reporter.send(&Report::Failed(why));
         return ExitCode::FAILURE;
     }
-    let layers = apply(&args);
-    let missing = layers.iter().filter_map(|layer| match layer {
-        Layer::Missing(what) => Some(what.as_str()),
-        Layer::Active(_) => None,
-    });
-    let missing = missing.collect::<Vec<_>>().join("; ");
-    if !missing.is_empty() && !args.allow_degraded {
-        let sentence = format!(
-            "the sandbox is not complete here: {missing}. Run Airlock on a kernel with Landlock (5.13 or later) and seccomp, \
-             or accept a weaker sandbox with --allow-degraded-sandbox"
-        );
-        reporter.send(&Report::Failed(sentence));
+    let layers = match apply(&args) {
+        Ok(layers) => layers,
+        Err(why) => {
+            reporter.send(&Report::Failed(why));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(why) = layers::refusal(&layers)
+        && !args.allow_degraded
+    {
+        reporter.send(&Report::Failed(why));
         return ExitCode::FAILURE;
     }
     let Some((program, arguments)) = args.command.split_first() else { return ExitCode::FAILURE };
@@ -122,24 +110,31 @@ fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
 }
 
 /// Applies every layer in the order in which none hinders the next.
-fn apply(args: &ConfineArgs) -> Vec<Layer> {
-    vec![
-        no_new_privileges(),
-        rlimits::for_everything(),
-        landlock::restrict(&args.read, &args.write),
-        // Last: the filter refuses system calls that the other layers need.
-        seccomp::install(),
-    ]
+fn apply(args: &ConfineArgs) -> Result<Vec<Layer>, String> {
+    // First: it needs system calls that the later layers refuse, and gives capabilities that the next one takes.
+    let namespaces = namespaces::enter()?;
+    let mut all = vec![namespaces, no_capabilities(), no_new_privileges(), rlimits::for_everything()];
+    all.extend(landlock::restrict(&args.read, &args.write));
+    // Last: the filter refuses system calls that the other layers need.
+    all.push(seccomp::install());
+    Ok(all)
+}
+
+fn no_capabilities() -> Layer {
+    match capabilities::drop_all() {
+        Ok(()) => Layer::active(layers::NO_CAPABILITIES, ""),
+        Err(error) => Layer::missing(layers::NO_CAPABILITIES, format!("some stay: {error}")),
+    }
 }
 
 fn no_new_privileges() -> Layer {
     // The fork server must not outlive the guard. Set here, after the guard's own fork, since a fork clears it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
-        return Layer::Missing(format!("no signal at the guard's end: {error}"));
+        return Layer::missing(layers::NO_NEW_PRIVS, format!("no signal at the guard's end: {error}"));
     }
     match prctl::set_no_new_privs() {
-        Ok(()) => Layer::Active("no_new_privs".to_owned()),
-        Err(error) => Layer::Missing(format!("no_new_privs: {error}")),
+        Ok(()) => Layer::active(layers::NO_NEW_PRIVS, ""),
+        Err(error) => Layer::missing(layers::NO_NEW_PRIVS, error.to_string()),
     }
 }
 

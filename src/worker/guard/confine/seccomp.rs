@@ -10,7 +10,7 @@ use seccompiler::{
     TargetArch, apply_filter, sock_filter,
 };
 
-use super::Layer;
+use super::layers::{Layer, SECCOMP};
 use super::rules::{Answer, Argument, Rule, Test, all};
 
 /// Installs the filters in the calling process, and so in all that it starts.
@@ -21,10 +21,10 @@ pub(super) fn install() -> Layer {
         let installed =
             compile(&rules, answer).and_then(|filter| apply_filter(&filter).map_err(|error| error.to_string()));
         if let Err(error) = installed {
-            return Layer::Missing(format!("seccomp: {error}"));
+            return Layer::missing(SECCOMP, error);
         }
     }
-    Layer::Active(format!("seccomp ({denied} denied)"))
+    Layer::active(SECCOMP, format!("{denied} denied"))
 }
 
 /// The program that gives `answer` to what matches one of its rules.
