@@ -28,4 +28,6 @@ pub use directory::Directory;
 pub(crate) use live::{LiveOutput, part_of};
 pub use machine::StopReason;
 pub(crate) use outcome::{interrupted, to_be_replayed};
+#[cfg(test)]
+pub(crate) use questions::MAX_REQUESTS;
 pub(crate) use questions::{NotTaken, Respond};

@@ -1,5 +1,7 @@
 //! The whole core on a memory store, with scripted workers and paused time.
 
+mod life;
+mod llm;
 mod world;
 
 use std::str::FromStr;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::core::*;
 use crate::crypto::{Keyring, PasswordCost};
-use crate::domain::{ExecutionView, OnRestart, RunLimits, Status};
+use crate::domain::{ExecutionRecord, ExecutionView, OnRestart, RunLimits, Status};
 use crate::ports::{ExecutionQuery, Store};
 use crate::sessions::SessionLife;
 use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, ScriptedRun, SeededEntropy};
@@ -128,7 +128,16 @@ pub(super) async fn copy(from: &MemoryStore, to: &MemoryStore) {
     batch.extend(from.profiles().unwrap().into_iter().map(Write::PutProfile));
     for record in from.list_executions(&ExecutionQuery { limit: 100, ..ExecutionQuery::default() }).unwrap() {
         let script = from.execution_script(&record.id).unwrap().unwrap().into();
-        batch.push(Write::InsertExecution { record, script });
+        let (execution_id, output) = (record.id.clone(), from.execution_output(&record.id).unwrap());
+        let first = ExecutionRecord { status: Status::Pending, ..record.clone() };
+        batch.push(Write::InsertExecution { record: first, script });
+        for exchange in from.exchanges(&execution_id, usize::MAX).unwrap() {
+            batch.push(Write::PutExchange { execution_id: execution_id.clone(), exchange });
+        }
+        batch.push(match output {
+            Some(output) => Write::FinishExecution { record, output: Arc::new(output) },
+            None => Write::UpdateExecution(record),
+        });
     }
     to.commit(batch).await.unwrap();
 }
