@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::GuardArgs;
-use super::confine::landlock::{READABLE, existing, kernel_abi};
 use super::confine::Report;
+use super::confine::landlock::{READABLE, existing, kernel_abi};
 use super::confine::layers::Layer;
 
 const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");

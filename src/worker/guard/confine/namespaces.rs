@@ -18,10 +18,8 @@ const HOST_NAME: &str = "airlock";
 /// capabilities over what is in there: they are to be dropped next. An error: the process is half in, and must not go on.
 pub(super) fn enter() -> Result<Layer, String> {
     let (user, group) = (geteuid(), getegid());
-    let all = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
+    let all =
+        CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
     if let Err(error) = unshare(all) {
         return Ok(Layer::missing(NAMESPACES, format!("the kernel refuses them: {error}")));
     }

@@ -166,6 +166,7 @@ const ABSENT: &[(&str, &[c_long])] = &[
         "does file and network calls that no filter sees",
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
     ),
+    ("makes files that are on no disk: memory that no limit of a process counts", &[libc::SYS_memfd_create]),
     ("takes its flags in memory, where no filter sees them; libraries go on with clone", &[libc::SYS_clone3]),
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
