@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialName, ExecutionId, ProfileId};
+use super::{CredentialName, EgressEntry, ExecutionId, ProfileId};
 
 /// Where an execution is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +79,12 @@ pub enum ErrorType {
     WorkerUnavailable,
     /// Cancelled before its end.
     Cancelled,
+    /// The agent's LLM did not answer in time.
+    LlmTimeout,
+    /// It asked the agent's LLM for more than is allowed.
+    LlmLimit,
+    /// Replayed after a restart, it asked something else than it had asked before.
+    ReplayDiverged,
     /// The class name of the exception that ended the script.
     Python(String),
     /// Had more processes and threads than it may. Here and below are later kinds: their order is that of the store.
@@ -102,9 +108,33 @@ impl ErrorType {
             Self::Interrupted => "Interrupted",
             Self::WorkerUnavailable => "WorkerUnavailable",
             Self::Cancelled => "Cancelled",
+            Self::LlmTimeout => "LlmTimeout",
+            Self::LlmLimit => "LlmLimit",
+            Self::ReplayDiverged => "ReplayDiverged",
             Self::Python(name) => name,
             Self::ProcessLimit => "ProcessLimit",
             Self::DiskLimit => "DiskLimit",
+        }
+    }
+}
+
+/// What becomes of an execution that runs or waits for its LLM when the server stops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRestart {
+    /// It ends as `error` / `Interrupted`: it may have had effects.
+    #[default]
+    Fail,
+    /// It starts again from the top, and is given the answers it had before, in order.
+    Replay,
+}
+
+impl OnRestart {
+    /// As it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Replay => "replay",
         }
     }
 }
@@ -121,7 +151,7 @@ pub struct Usage {
 /// How often a credential was scrubbed from a field. Carries no part of the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
-    /// `stdout`, `stderr`, `result`, `error` or `traceback`.
+    /// `stdout`, `stderr`, `result`, `error`, `traceback` or `prompt`.
     pub field: String,
     /// Whose value it was.
     pub credential: CredentialName,
@@ -150,9 +180,19 @@ pub struct ExecutionRecord {
     pub timeout_s: u32,
     /// Time it may wait for one answer of the LLM, in seconds.
     pub llm_timeout_s: u32,
+    /// What becomes of it when the server restarts under it.
+    pub on_restart: OnRestart,
+    /// How often its script was, or was about to be, started: more than once only when it is replayed.
+    pub attempts: u32,
     /// When its running time is up; set while it runs.
     pub deadline: Option<Timestamp>,
-    /// Running time it used.
+    /// When the first of its open requests to the LLM is over; set while there is one. Each request's own is with it.
+    pub llm_deadline: Option<Timestamp>,
+    /// How many requests to the LLM it has made, over all attempts; those of a replay that had been made before count once.
+    pub llm_requests: u32,
+    /// Running time it had used up when it last began to wait for the LLM, in milliseconds, in this attempt.
+    pub ran_ms: u64,
+    /// Running time it used, in all, once it is final.
     pub execution_time_ms: Option<u64>,
     /// The kind of its error.
     pub error_type: Option<ErrorType>,
@@ -162,6 +202,10 @@ pub struct ExecutionRecord {
     pub environment: Option<String>,
     /// What was scrubbed.
     pub redactions: Vec<Redaction>,
+    /// True when what was scrubbed looks like a deliberate leak.
+    pub suspicious: bool,
+    /// The execution that a person had run again, when this is that run.
+    pub rerun_of: Option<ExecutionId>,
 }
 
 /// The texts a finished execution leaves, as far as the agent may see them: every byte has passed the sanitizer.
@@ -177,6 +221,8 @@ pub struct ExecutionOutput {
     pub error: Option<String>,
     /// The script's own lines of the traceback.
     pub traceback: Option<String>,
+    /// What it asked the network for, in the order of the first asking; for the administrator only.
+    pub egress: Vec<EgressEntry>,
 }
 
 /// What a poll shows: the record, and the output once there is one.

@@ -34,8 +34,8 @@ pub(in crate::http) async fn ready(call: Call) -> Answer {
                 object.text("python", &worker.python);
                 object.text("environment", &worker.environment);
                 let active = worker.layers.iter().filter(|layer| layer.active);
-                object.texts("layers", &active.map(SandboxLayer::summary).collect::<Vec<_>>());
-                object.texts("degraded", &worker.degraded());
+                object.texts("layers", active.map(SandboxLayer::summary).collect::<Vec<_>>());
+                object.texts("degraded", worker.degraded());
             });
         }
     }))

@@ -65,6 +65,17 @@ pub(crate) fn kill_tree(root: Pid) {
     }
 }
 
+/// `root` and everything below it.
+pub(crate) fn tree(root: Pid) -> Vec<Pid> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        next += 1;
+        found.extend(children(pid));
+    }
+    found
+}
+
 /// Kills and reaps everything below this process, and waits for it. For the end of a guard or a keeper.
 pub(crate) fn kill_all() {
     loop {

@@ -11,6 +11,7 @@
 //! - `forkserver`: starts Python and asks it for processes;
 //! - `execution`, `channel`, `capture`: one process, what it reports, what it prints;
 //! - `accounting`: what an execution uses as a whole;
+//! - `egress`: which hosts it reaches;
 //! - `supervise`: the loop over all of these; `uplink`: the pipes to the server.
 
 mod accounting;
@@ -18,6 +19,7 @@ mod capture;
 mod channel;
 pub mod confine;
 mod descendants;
+mod egress;
 mod execution;
 mod forkserver;
 mod keeper;
@@ -60,6 +62,12 @@ pub struct GuardArgs {
     /// Go on when a layer of the sandbox can't be applied.
     #[arg(long)]
     pub allow_degraded: bool,
+    /// The port that the server listens on: scripts don't reach it on this machine.
+    #[arg(long, value_name = "PORT")]
+    pub server_port: Option<u16>,
+    /// A name server to ask for scripts, in place of the machine's; may be given often.
+    #[arg(long = "name-server", value_name = "ADDRESS")]
+    pub name_servers: Vec<std::net::SocketAddr>,
 }
 
 /// Entry of the hidden subcommand. Call it before any thread is started.
@@ -83,12 +91,12 @@ pub fn run_cli(args: GuardArgs) -> ExitCode {
 fn serve(args: &GuardArgs) -> Result<(), String> {
     oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
-    let started = ForkServer::start(args).and_then(|(fork_server, ready, layers)| {
-        let layers = [own_layers(args), layers].concat();
+    let started = ForkServer::start(args).and_then(|(fork_server, ready, confinement)| {
+        let layers = [own_layers(args), confinement.layers].concat();
         if let Some(why) = layers::refusal(&layers).filter(|_| !args.allow_degraded) {
             return Err(why);
         }
-        let guard = Guard::new(args, fork_server)?;
+        let guard = Guard::new(args, fork_server, confinement.listener)?;
         let layers = layers::described(&layers);
         Ok((guard, Ready { python: ready.python, environment: ready.environment, layers }))
     });

@@ -30,6 +30,8 @@ pub const LANDLOCK: &str = "landlock";
 pub const SCOPES: &str = "scoped signals";
 /// Which system calls can be made.
 pub const SECCOMP: &str = "seccomp";
+/// The guard decides on connections.
+pub const EGRESS: &str = "egress guard";
 /// Limits of a process.
 pub const RLIMITS: &str = "rlimits";
 /// Limits of an execution.
@@ -76,6 +78,14 @@ pub const LAYERS: &[Spec] = &[
         does: "system calls that no script needs are refused: ptrace, mounts, namespaces, bpf, raw sockets, io_uring and others",
         floor: true,
         turn_on: "a kernel with CONFIG_SECCOMP_FILTER",
+    },
+    Spec {
+        name: EGRESS,
+        does: "the guard makes and connects the sockets of scripts and answers their DNS questions, so that they reach the hosts \
+               that their profile allows and no other",
+        floor: true,
+        turn_on: "Linux 5.14 or later with CONFIG_SECCOMP_FILTER, and a container runtime that lets seccomp filters ask a \
+                  supervisor (gVisor does not)",
     },
     Spec {
         name: RLIMITS,
@@ -173,7 +183,7 @@ mod tests {
     #[test]
     fn the_floor_is_what_the_design_says() {
         let floor = LAYERS.iter().filter(|spec| spec.floor).map(|spec| spec.name).collect::<Vec<_>>();
-        assert_eq!(floor, [NO_NEW_PRIVS, NO_CAPABILITIES, LANDLOCK, SECCOMP, RLIMITS, ACCOUNTING]);
+        assert_eq!(floor, [NO_NEW_PRIVS, NO_CAPABILITIES, LANDLOCK, SECCOMP, EGRESS, RLIMITS, ACCOUNTING]);
         assert!(LAYERS.iter().all(|spec| !spec.does.is_empty() && !spec.turn_on.is_empty()));
     }
 
