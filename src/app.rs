@@ -9,7 +9,6 @@ use std::time::Duration;
 use actix_rt::{Arbiter, System};
 use airlock_actors::core::{Arbiters, Core, CoreConfig, CorePorts};
 use airlock_actors::crypto::{Keyring, PasswordCost};
-use airlock_actors::domain::RunLimits;
 use airlock_actors::ports::Entropy;
 use airlock_actors::sessions::SessionLife;
 use airlock_actors::worker_pool::PoolConfig;
@@ -149,7 +148,7 @@ fn core_config(config: &Config) -> CoreConfig {
             warm: config.warm_workers,
             worker_idle: config.worker_idle.max(Duration::from_secs(1)),
         },
-        limits: RunLimits::DEFAULT,
+        limits: config.limits,
         sessions: SessionLife { idle: config.session_idle, absolute: config.session_max },
         password: PasswordCost::STANDARD,
     }
