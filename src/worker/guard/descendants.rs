@@ -65,6 +65,26 @@ pub(crate) fn kill_tree(root: Pid) {
     }
 }
 
+/// How many threads `root` and everything below it have; stops counting beyond `most`.
+pub(crate) fn tasks_below(root: Pid, most: u64) -> u64 {
+    let mut found = vec![root];
+    let mut count = 0;
+    while let Some(pid) = found.pop() {
+        let threads = threads(pid);
+        count += u64::try_from(threads.len()).unwrap_or(u64::MAX);
+        if count > most {
+            break;
+        }
+        found.extend(threads.into_iter().flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()));
+    }
+    count
+}
+
+fn threads(pid: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw)).collect()
+}
+
 /// `root` and everything below it.
 pub(crate) fn tree(root: Pid) -> Vec<Pid> {
     let mut found = vec![root];
@@ -92,9 +112,7 @@ pub(crate) fn kill_all() {
 
 /// The children of all its threads. Empty when the process is gone.
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let threads = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    threads.flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()).collect()
+    threads(pid).into_iter().flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()).collect()
 }
 
 fn children_of_thread(pid: Pid, thread: Pid) -> io::Result<Vec<Pid>> {

@@ -174,9 +174,9 @@ pub(crate) fn beyond_cpu(limits: &RunLimits) -> Outcome {
     failure(ErrorType::CpuLimit, text)
 }
 
-fn beyond_processes(limits: &RunLimits) -> Outcome {
+pub(crate) fn beyond_processes(limits: &RunLimits) -> Outcome {
     let text = format!(
-        "ProcessLimit: the script had more than its {} processes and threads; start fewer at a time, or {}",
+        "ProcessLimit: the script went on starting more than its {} processes and threads; start fewer at a time, or {}",
         limits.processes,
         raise("processes", "--processes")
     );

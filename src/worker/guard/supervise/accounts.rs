@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Guard;
-use crate::worker::guard::accounting::{PERIOD, TURN};
+use crate::worker::guard::accounting::{PERIOD, TURN, beyond_processes};
+use crate::worker::guard::egress::Egress;
 use crate::worker::guard::execution::Phase;
 
 impl Guard {
@@ -15,6 +16,11 @@ impl Guard {
 
     /// Measures those whose turn it is, for as long as a turn may take (AC-1).
     pub(super) fn measure(&mut self) {
+        while let Some(fork) = self.egress.as_mut().and_then(Egress::next_bomb) {
+            let Some(execution) = self.executions.get_mut(&fork) else { continue };
+            let Some((_, limits)) = execution.run else { continue };
+            execution.end_by_force(beyond_processes(&limits));
+        }
         let begin = Instant::now();
         if self.measure_at.is_none_or(|at| at > begin) {
             return;

@@ -295,7 +295,7 @@ impl Guard {
         let hosts = run.allowed_hosts.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
         let policy = HostPolicy::new(hosts.as_deref()).map_err(|error| format!("an entry of allowed_hosts {error}"))?;
         if let (Some(egress), Some(main)) = (&mut self.egress, main) {
-            egress.begin(fork, main.as_raw(), policy);
+            egress.begin(fork, main.as_raw(), policy, run.limits.processes);
         }
         Ok(())
     }
