@@ -49,6 +49,13 @@ pub(super) fn install_refusing() -> Layer {
     Layer::active(SECCOMP, format!("{denied} denied"))
 }
 
+/// Whether the kernel knows an action of filters.
+pub(super) fn has(action: u32) -> Result<(), nix::errno::Errno> {
+    // SAFETY: the number outlives the call, which only reads it.
+    let known = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
+    nix::errno::Errno::result(known).map(drop)
+}
+
 fn apply(filter: &BpfProgram) -> Result<(), String> {
     apply_filter(filter).map_err(|error| error.to_string())
 }
