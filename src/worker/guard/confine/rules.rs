@@ -40,6 +40,8 @@ pub enum Answer {
     Done,
     /// What the guard says, once it has looked at it (`guard/egress`).
     AskGuard,
+    /// Leave to go on if the guard says so, who counts (`guard/egress/starting.rs`); always where it can't be asked.
+    AskGuardToStart,
 }
 
 /// A call that is refused when all of `when` holds; always, if there is none.
@@ -175,6 +177,7 @@ const ABSENT: &[(&str, &[c_long])] = &[
         "does file and network calls that no filter sees",
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
     ),
+    ("makes files that are on no disk: memory that no limit of a process counts", &[libc::SYS_memfd_create]),
     ("takes its flags in memory, where no filter sees them; libraries go on with clone", &[libc::SYS_clone3]),
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
@@ -189,6 +192,12 @@ const ASKED: &[(&str, &[c_long])] = &[
         &[libc::SYS_getsockname, libc::SYS_getpeername],
     ),
 ];
+
+/// What starts processes and threads; clone3 is as if it was not there.
+#[cfg(target_arch = "x86_64")]
+const STARTING: &[c_long] = &[libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const STARTING: &[c_long] = &[libc::SYS_clone];
 
 /// Every rule.
 pub fn all() -> Vec<Rule> {
@@ -213,6 +222,11 @@ pub fn all() -> Vec<Rule> {
     }
     for (reason, calls) in ASKED {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::AskGuard, reason }));
+    }
+    for &call in STARTING {
+        const REASON: &str =
+            "starts a process or thread, of which an execution may have so many: the kernel counts by user alone";
+        rules.push(Rule { call, when: vec![], answer: Answer::AskGuardToStart, reason: REASON });
     }
     for (level, option) in [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)] {
         rules.push(Rule {

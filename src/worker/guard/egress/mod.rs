@@ -10,6 +10,7 @@
 //! - [`sockets`]: what the guard keeps of the sockets it made; [`names`]: which names led to which addresses;
 //! - [`dns`]: the name service; [`traffic`]: bytes by connection, from the kernel;
 //! - [`record`]: what is told of it; [`watchlist`]: what is in the guard's epoll;
+//! - [`starting`]: how many processes and threads there are, which the same listener is asked about;
 //! - [`answering`], [`addressing`] and [`resolving`]: call by call and question by question, what happens.
 //!
 //! Invariants
@@ -28,6 +29,7 @@ mod notify;
 mod record;
 mod resolving;
 mod sockets;
+mod starting;
 mod traffic;
 mod watchlist;
 
@@ -47,6 +49,7 @@ use self::notify::Listener;
 use self::record::Record;
 use self::resolving::Resolving;
 use self::sockets::Sockets;
+use self::starting::Starts;
 use self::traffic::Traffic;
 use self::watchlist::{Watched, Watchlist};
 use crate::worker::protocol::Outcome;
@@ -70,6 +73,7 @@ struct Script {
     sockets: Sockets,
     answers: Answers,
     record: Record,
+    starts: Starts,
 }
 
 /// What egress leaves of an execution.
@@ -93,6 +97,8 @@ pub(super) struct Egress {
     /// The fork that a process belongs to: the main processes of executions.
     mains: HashMap<i32, u64>,
     watchlist: Watchlist,
+    /// Executions that go on asking for more processes than they may have.
+    bombs: Vec<u64>,
 }
 
 impl Egress {
@@ -108,6 +114,7 @@ impl Egress {
             scripts: HashMap::new(),
             mains: HashMap::new(),
             watchlist: Watchlist::default(),
+            bombs: Vec::new(),
         };
         let failed = |error: Errno| format!("epoll: {error}");
         let Self { watchlist, listener, traffic, .. } = &mut egress;
@@ -119,12 +126,14 @@ impl Egress {
     }
 
     /// From now on the processes below `main` are a script's, under `policy`.
-    pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy) {
+    /// `most_tasks`: processes and threads that it may have.
+    pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy, most_tasks: u64) {
         let script = Script {
             policy,
             sockets: Sockets::new(),
             answers: Answers::default(),
             record: Record::new(Instant::now()),
+            starts: Starts::new(main, most_tasks),
         };
         self.scripts.insert(fork, script);
         self.mains.insert(main, fork);
@@ -157,6 +166,11 @@ impl Egress {
             Some(Watched::Lookup(lookup)) => self.on_lookup(number, lookup, epoll),
             None => {}
         }
+    }
+
+    /// The next execution that goes on asking for more processes than it may have.
+    pub(super) fn next_bomb(&mut self) -> Option<u64> {
+        self.bombs.pop()
     }
 
     /// The next moment at which [`Self::on_time`] has something to do.
