@@ -208,7 +208,7 @@ impl Execution {
 }
 
 /// After so long an execution is reported although its folder is not gone yet.
-const PATIENCE_WITH_REMOVAL: Duration = Duration::from_secs(2);
+const PATIENCE_WITH_REMOVAL: Duration = Duration::from_secs(6);
 
 /// What the runtime's report of a script under `limits` says.
 pub(crate) fn verdict_of_report(report: Report, limits: &RunLimits) -> Outcome {
