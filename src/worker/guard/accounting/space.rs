@@ -258,7 +258,7 @@ mod tests {
         nix::unistd::write(&file, &[1; 1 << 16]).expect("written");
         fs::create_dir(own.join("closed")).expect("made");
         fs::write(own.join("closed/file"), vec![1; 1 << 17]).expect("written");
-        fs::set_permissions(own.join("closed"), fs::Permissions::from_mode(0)).expect("changed");
+        fs::set_permissions(own.join("closed"), fs::Permissions::from_mode(0o000)).expect("changed");
         let mut scan = Scan::default();
         scanned(&mut scan, &parent);
         assert_eq!(scan.files(), 3_000 + 3);
