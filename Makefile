@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test deps lint licences test-python test-rust hostile fuzz crash bench clean
+.PHONY: help run demo build test deps lint licences test-python test-rust test-clients hostile fuzz crash bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo: build ## Show the whole story on a temporary instance
 build: deps ## Build the release binary
 	$(CARGO) build --release --locked --package airlock
 
-test: deps lint licences test-python test-rust fuzz ## Install what the tests need and run them all
+test: deps lint licences test-python test-rust test-clients fuzz ## Install what the tests need and run them all
 
 # What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
 deps:
@@ -73,6 +73,21 @@ fuzz: ## Fuzz each decoder for a while: make fuzz SECONDS=3600
 	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=target/fuzz/ target/fuzz/corpus/$$target || exit 1; \
 	done
+
+# The clients that scripts use, and the servers they are for; a host of its own for those takes root.
+CLIENTS := $(TOOLS)/clients
+test-clients: $(CLIENTS)/installed ## Test real clients against real servers, through the guard
+	AIRLOCK_TEST_PYTHON=$(abspath $(CLIENTS))/bin/python $(CARGO) test --locked --package airlock --test clients
+
+$(CLIENTS)/installed: tests/clients/requirements.txt
+	@if ! (for tool in ip mariadbd redis-server setpriv; do command -v $$tool >/dev/null || exit 1; done) \
+	    || ! ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    iproute2 mariadb-server postgresql redis-server util-linux >/dev/null; \
+	fi
+	/usr/bin/python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	@touch $@
 
 crash: ## Kill a real server at random moments: make crash ROUNDS=500
 	AIRLOCK_CRASH_ROUNDS=$(or $(ROUNDS),500) $(CARGO) test --locked --package airlock --test crash -- --nocapture

@@ -150,7 +150,12 @@ os.chmod(home + '/a/b/c', 0); os.chmod(home + '/a', 0); os.chmod(home, 0)
 print(home)";
     let run = worker.run(script).await;
     assert_eq!(run.outcome(), "completed", "{}", run.error());
-    assert!(!Path::new(run.stdout().trim()).exists());
+    // One that takes long to remove goes on after the end was told.
+    let start = std::time::Instant::now();
+    while Path::new(run.stdout().trim()).exists() {
+        assert!(start.elapsed() < crate::support::DEADLINE, "the folder stays");
+        std::thread::yield_now();
+    }
     let parent = Path::new(run.stdout().trim()).parent().expect("a parent").to_path_buf();
     assert!(parent.exists());
 }

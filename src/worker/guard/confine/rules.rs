@@ -187,6 +187,10 @@ const ASKED: &[(&str, &[c_long])] = &[
     ("makes the socket, so that the guard has a duplicate of it to connect", &[libc::SYS_socket]),
     ("names a host: the guard decides on its own copy of the address, and connects", &[libc::SYS_connect]),
     ("names an address of this machine: only the one that changes nothing is let through", &[libc::SYS_bind]),
+    (
+        "asks for addresses, which a pair in the place of a datagram socket does not have: the guard tells them",
+        &[libc::SYS_getsockname, libc::SYS_getpeername],
+    ),
 ];
 
 /// What starts processes and threads; clone3 is as if it was not there.
@@ -232,12 +236,15 @@ pub fn all() -> Vec<Rule> {
             reason: "a C library insists on it before it asks a name server; what it asks through is a pair, which has no such errors",
         });
     }
-    rules.push(Rule {
-        call: libc::SYS_sendto,
-        when: vec![Test::PointerIsNotNull(Argument(4))],
-        answer: Answer::AskGuard,
-        reason: "names a host: a question to a name server, or refused. sendmsg(2) can't: what it would send from is a pair",
-    });
+    for (call, reason) in [
+        (
+            libc::SYS_sendto,
+            "names a host: a question to a name server, or refused. sendmsg(2) can't: it would send to a pair",
+        ),
+        (libc::SYS_recvfrom, "asks from which address a datagram came, as resolvers do"),
+    ] {
+        rules.push(Rule { call, when: vec![Test::PointerIsNotNull(Argument(4))], answer: Answer::AskGuard, reason });
+    }
     rules
 }
 

@@ -11,16 +11,16 @@
 //! - [`dns`]: the name service; [`traffic`]: bytes by connection, from the kernel;
 //! - [`record`]: what is told of it; [`watchlist`]: what is in the guard's epoll;
 //! - [`starting`]: how many processes and threads there are, which the same listener is asked about;
-//! - [`answering`] and [`resolving`]: call by call and question by question, what happens.
+//! - [`answering`], [`addressing`] and [`resolving`]: call by call and question by question, what happens.
 //!
 //! Invariants
-//! - EG-4: no call about an address is ever answered with "continue": the kernel would read again what was decided on. Those that
-//!   start processes are: nothing was decided on but how many there are.
+//! - EG-4: no call whose arguments in memory decide is answered with "continue": the kernel would read them again.
 //! - EG-5: what is acted on is the guard's own copy of what it decided on.
 //! - EG-6: no datagram socket exists inside: what a script takes for one ends in the guard.
 //! - EG-7: the guard never waits for the network; a connection of one script holds up nobody else's.
 //! - EG-8: a connected socket is the script's alone: the guard keeps no duplicate that would hold it open.
 
+mod addressing;
 mod answering;
 mod caller;
 mod dns;
@@ -233,13 +233,15 @@ pub(super) fn explained(outcome: Outcome, refusal: &str) -> Outcome {
     const WORDS: &[&str] = &[
         "not permitted",
         "not known",
-        "resolution",
+        "resol",
         "connect",
         "Connect",
         "host name",
         "gaierror",
         "Network",
         "Errno 1]",
+        "DNS",
+        "NXDOMAIN",
     ];
     match outcome {
         Outcome::Failed { error_type: ErrorType::Python(name), error, traceback }
@@ -249,6 +251,18 @@ pub(super) fn explained(outcome: Outcome, refusal: &str) -> Outcome {
             Outcome::Failed { error_type: ErrorType::Python(name), error, traceback }
         }
         other => other,
+    }
+}
+
+/// Answers a call that waits while no script runs yet: the fork server starts.
+pub(super) fn answer_fork_server(listener: &OwnedFd) {
+    let Ok(copy) = listener.try_clone() else { return };
+    let listener = Listener::new(copy);
+    if let Ok(Some(call)) = listener.receive() {
+        match answering::of_nobody(&listener, &call) {
+            Ok(_) => {}
+            Err(errno) => listener.answer(call.id, Err(errno)),
+        }
     }
 }
 

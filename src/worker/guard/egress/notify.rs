@@ -87,8 +87,9 @@ impl Listener {
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &mut response) };
     }
 
-    /// The call is made as it was asked for. Only for calls whose arguments are all in registers (EG-4).
-    pub(super) fn let_go_on(&self, call: CallId) {
+    /// The kernel carries the call out, as if nobody had been asked. Never where an argument in memory decides (EG-4): the
+    /// kernel reads that again.
+    pub(super) fn let_pass(&self, call: CallId) {
         #[expect(clippy::cast_possible_truncation, reason = "a flag of the lowest bits")]
         let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
         let mut response = libc::seccomp_notif_resp { id: call.0, val: 0, error: 0, flags };

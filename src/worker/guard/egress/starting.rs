@@ -67,10 +67,10 @@ impl Egress {
         // Whoever is not a script's: the fork server, and a process that waits for its script.
         let fork = self.fork_of(call.thread);
         let Some((fork, script)) = fork.and_then(|fork| Some((fork, self.scripts.get_mut(&fork)?))) else {
-            return self.listener.let_go_on(call.id);
+            return self.listener.let_pass(call.id);
         };
         if script.starts.ask(call.thread, Instant::now(), descendants::tasks_below) {
-            return self.listener.let_go_on(call.id);
+            return self.listener.let_pass(call.id);
         }
         if script.starts.refused == MOST_REFUSALS {
             self.bombs.push(fork);
