@@ -70,7 +70,7 @@ fuzz: ## Fuzz each decoder for a while: make fuzz SECONDS=3600
 	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz/corpus/$$target && \
 	  RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) run --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz \
-	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=target/fuzz/ target/fuzz/corpus/$$target || exit 1; \
 	done
 

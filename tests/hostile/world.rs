@@ -84,7 +84,7 @@ impl World {
         })
         .await;
         let by = |field: &str, value: &Value| found.iter().find(|one| one[field] == *value).expect("it runs").clone();
-        let victim = by("name", &json!("victim"));
+        let mut victim = by("name", &json!("victim"));
         let mut pids = vec![victim["pid"].as_i64().unwrap()];
         let mut above = by("pid", &victim["parent"]);
         // Fork server, guard, keeper.
@@ -93,6 +93,9 @@ impl World {
             above = by("pid", &above["parent"]);
         }
         let worker_user = u32::try_from(victim["uid"].as_u64().unwrap()).unwrap();
+        // Where it is may be seen by its own user alone.
+        let program = format!("import os\nprint(os.readlink('/proc/{}/cwd'))", victim["pid"]);
+        victim["folder"] = home.run_python(worker_user, &program).unwrap().trim().into();
         let (bare, bare_victim) = bare_victim(&home, worker_user);
         Self { home, agent, other, worker_user, pids, victim, bare_victim, bare, services, service }
     }
