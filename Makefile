@@ -61,7 +61,7 @@ hostile: ## Attack the sandbox, natively and in a plain container: make hostile 
 	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --locked --package airlock --test hostile -- $(NAME)
 
 # What cargo-fuzz does with `run -s none`, on the stable compiler: coverage for libFuzzer, and no sanitizer.
-FUZZ_TARGETS := worker_protocol
+FUZZ_TARGETS := egress worker_protocol
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares
