@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::actor::{Execution, WRITE_RETRY, commit_until_stored, until};
+use super::actor::{Execution, until};
+use super::awaiting::{WRITE_RETRY, commit_until_stored};
 use super::machine::{Event, State, StopReason};
 use super::waits::{Batch, Note, Question};
 use crate::domain::{LlmEnd, LlmExchange, LlmRequestId, Status};
