@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::machine::{INTERRUPTED, Verdict};
 use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
 use crate::ports::{RunEnd, RunOutcome};
-use crate::sanitizer::{Captured, Counts, InvalidResult, Redactor};
+use crate::sanitizer::{Captured, Counts, Redactor};
 
 /// What is shown of an error's sentence and of a traceback, in bytes. The script's runtime cuts them at 80 Ki and 160 Ki
 /// characters: further on than a value is long.
@@ -69,11 +69,11 @@ pub(super) fn conclude(
         // What a script set before it was told to end is not a result: nobody knows whether it is whole.
         Ok(result) if matches!(verdict, Verdict::AsReported) => output.result = result,
         Ok(_) => {}
-        Err(InvalidResult) if record.status == Status::Completed => {
+        Err(refused) if record.status == Status::Completed => {
             (record.status, record.error_type) = (Status::Error, Some(ErrorType::ProtocolViolation));
-            output.error = Some(format!("ProtocolViolation: {InvalidResult}"));
+            output.error = Some(format!("ProtocolViolation: {refused}"));
         }
-        Err(InvalidResult) => {}
+        Err(_) => {}
     }
 
     record.usage = record.execution_time_ms.map(|_| end.usage);

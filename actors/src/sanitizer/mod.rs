@@ -4,16 +4,39 @@
 //! May use: `domain`. The work of scrubbing is done by the caller of a [`Redactor`], on its own thread: the actor only
 //! compiles and caches.
 //!
+//! How it works. Of each value the parts that are secrets too are found (`parts`), and how each looks in every form that
+//! needs no decoding (`encode`). All of that goes, without anything but letters and digits and without case, into one
+//! index (`needles`, `index`), and a text is searched for it in the same shape (`squeeze`): separators, line ends and case
+//! are gone from both. What looks encoded is decoded and searched again (`decode`, `scan`). What was found is merged
+//! (`intervals`), replaced (`marker`, `redactor`) and counted (`counts`); `output`, `result` and `stream` are the three
+//! shapes of text there are.
+//!
 //! Invariants
 //! - SA-1: nothing that ran with a set of credentials is shown without the redactor of that set.
-//! - SA-2: text that holds none of the values comes out unchanged, byte for byte.
+//! - SA-2: text that holds none of the values, in no form, comes out unchanged, byte for byte.
 //! - SA-3: where the middle of an output was dropped, no part of a value that straddled the cut is left.
 //! - SA-4: a scrubbed result is valid JSON; what is no string keeps its type unless it spells a long value.
+//! - SA-5: a text that is scrubbed in pieces comes out as it would as a whole.
+//! - SA-6: the work for a text is bounded by its length, whatever it holds, and hardly depends on the number of values.
+//! - SA-7: what was scrubbed and is scrubbed again does not change: a marker is never looked into.
+//! - SA-8: an execution keeps its redactor until its last output is scrubbed, whatever became of the credentials.
 
+mod counts;
+mod decode;
+mod encode;
+mod form;
+mod held;
+mod index;
 mod intervals;
+mod marker;
+mod needles;
 mod output;
+mod parts;
 mod redactor;
 mod result;
+mod scan;
+mod squeeze;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -24,9 +47,11 @@ use actix::{Actor, ActorFutureExt, Context, Handler, Message, ResponseActFuture,
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+pub use counts::Counts;
 pub use output::Captured;
-pub use redactor::{Counts, Redactor};
-pub use result::InvalidResult;
+pub use redactor::Redactor;
+pub use result::RefusedResult;
+pub use stream::Stream;
 
 use crate::core::Unavailable;
 use crate::domain::{CredentialName, Secret};
