@@ -147,6 +147,8 @@ pub struct RunRequest {
     pub settings: Vec<(CredentialName, Secret)>,
     /// What it may use.
     pub limits: RunLimits,
+    /// Which hosts it may reach: a profile's `allowed_hosts`.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// Which stream a script wrote to.
@@ -198,6 +200,27 @@ pub struct RunEnd {
     pub stderr_tail: Option<OutputTail>,
     /// What it used.
     pub usage: Usage,
+    /// Whom it asked for, in order; the hosts are the script's words, raw.
+    pub egress: Vec<EgressSeen>,
+}
+
+/// All that a run asked of one host and port, with one answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EgressSeen {
+    /// The name that led there, or the address if none did.
+    pub host: String,
+    /// The port; `None` for a question to a name server.
+    pub port: Option<u16>,
+    /// Why not, in a word; `None` if it was allowed.
+    pub refusal: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// When first, in milliseconds from the start of the script.
+    pub first_ms: u64,
+    /// Bytes that left, where they were counted.
+    pub bytes_sent: Option<u64>,
+    /// Bytes that came, where they were counted; the end of each connection may count as one.
+    pub bytes_received: Option<u64>,
 }
 
 /// What comes from a run. The channel closes without an `Ended` when the worker is lost.

@@ -1,7 +1,9 @@
 //! The JSON shapes of the API, one function each.
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
-use airlock_actors::domain::{ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status};
+use airlock_actors::domain::{
+    EgressEntry, ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status,
+};
 use jiff::Timestamp;
 
 use super::json::{self, Object};
@@ -108,8 +110,22 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
             object.text("form", &redaction.form);
             object.number("count", redaction.count);
         });
+        let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
+        object.objects("egress", egress, egress_entry);
         object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
     })
+}
+
+/// All that an execution asked of one host and port.
+fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
+    object.text("host", &entry.host);
+    object.number_or_null("port", entry.port.map(u64::from));
+    object.flag("allowed", entry.allowed);
+    object.text_or_null("reason", entry.reason.as_deref());
+    object.number("count", entry.count);
+    object.number_or_null("bytes_sent", entry.bytes_sent);
+    object.number_or_null("bytes_received", entry.bytes_received);
+    object.time("first_at", entry.first_at);
 }
 
 /// The form of a redaction that a careless `print` explains; any other took effort to write.
@@ -182,7 +198,7 @@ pub(super) fn is_settled(status: Status) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use airlock_actors::domain::{ErrorType, Limits, Redaction, Usage};
+    use airlock_actors::domain::{ErrorType, Limits, OnRestart, Redaction, Usage};
 
     use super::*;
 
@@ -200,12 +216,19 @@ mod tests {
             completed_at: None,
             timeout_s: 60,
             llm_timeout_s: 300,
+            on_restart: OnRestart::Fail,
+            attempts: 0,
             deadline: None,
+            llm_deadline: None,
+            llm_requests: 0,
+            ran_ms: 0,
             execution_time_ms: None,
             error_type: None,
             usage: None,
             environment: None,
             redactions: Vec::new(),
+            suspicious: false,
+            rerun_of: None,
         }
     }
 
@@ -248,6 +271,7 @@ mod tests {
             stderr: String::new(),
             error: Some("NameError: name 'x' is not defined (line 3)".to_owned()),
             traceback: Some("line 3".to_owned()),
+            egress: Vec::new(),
         };
         ExecutionView { record, output: Some(Arc::new(output)) }
     }
@@ -307,6 +331,7 @@ mod tests {
             allowed_hosts: Some(Vec::new()),
             limits: Limits { memory_bytes: Some(1), ..Limits::default() },
             suspend_on_leak: false,
+            suspended: false,
             created_at: at(0),
             updated_at: at(1),
             last_used_at: None,

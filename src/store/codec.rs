@@ -1,7 +1,7 @@
-//! How a record becomes the bytes of a value: one byte with the version, then postcard.
+//! How a record becomes the bytes of a value: one byte with the version of its table, then postcard.
 //!
-//! postcard does not describe itself, so a record that gains a field gets a new version here, and `migrations` rewrites
-//! what is on disk. Errors name the table and never the bytes: they may be a secret's, or an id that grants access.
+//! postcard does not describe itself, so a record that gains a field gets a table with a new version in its name, and
+//! `migrations` rewrites what is on disk. Errors name the table and never the bytes: they may be a secret's, or an id that grants access.
 
 use redb::TableHandle;
 use serde::Serialize;
@@ -10,21 +10,23 @@ use serde::de::DeserializeOwned;
 use super::fault::Fault;
 use super::tables::Values;
 
-/// What every value written by this Airlock starts with.
-const VERSION: u8 = 1;
+/// What every value of a table starts with: the number at the end of its name.
+fn version(table: Values) -> u8 {
+    table.name().rsplit_once(".v").and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
 
 /// The bytes of a record, to be stored in `table`.
 pub(super) fn encode<T: Serialize>(table: Values, record: &T) -> Result<Vec<u8>, Fault> {
-    postcard::to_extend(record, vec![VERSION])
+    postcard::to_extend(record, vec![version(table)])
         .map_err(|error| Fault::Encoding { table: table.name().to_owned(), reason: error.to_string() })
 }
 
 /// The record that `table` holds as these bytes, all of them.
 pub(super) fn decode<T: DeserializeOwned>(table: Values, bytes: &[u8]) -> Result<T, Fault> {
     let damaged = |reason: String| Fault::Damaged { table: table.name().to_owned(), reason };
-    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("a value is empty".to_owned()))?;
-    if version != VERSION {
-        return Err(Fault::UnknownVersion { table: table.name().to_owned(), version });
+    let (&found, body) = bytes.split_first().ok_or_else(|| damaged("a value is empty".to_owned()))?;
+    if found != version(table) {
+        return Err(Fault::UnknownVersion { table: table.name().to_owned(), version: found });
     }
     let (record, rest) = postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
     if rest.is_empty() { Ok(record) } else { Err(damaged("a value is longer than its record".to_owned())) }
@@ -38,8 +40,14 @@ mod tests {
     #[test]
     fn a_record_comes_back() {
         let bytes = encode(META, &("text", 7u64)).expect("encodes");
-        assert_eq!(bytes.first(), Some(&VERSION));
+        assert_eq!(bytes.first(), Some(&1));
         assert_eq!(decode::<(String, u64)>(META, &bytes).expect("decodes"), ("text".to_owned(), 7));
+    }
+
+    #[test]
+    fn a_value_starts_with_the_version_of_its_table() {
+        assert_eq!(encode(PROFILES, &7u64).expect("encodes"), [2, 7]);
+        assert_eq!(encode(CREDENTIALS, &7u64).expect("encodes"), [1, 7]);
     }
 
     #[test]
@@ -57,7 +65,7 @@ mod tests {
         let error = decode::<u64>(PROFILES, &[9, 1]).expect_err("version 9");
         assert_eq!(
             error.to_string(),
-            "a value in profiles.v1 has version 9, which this Airlock does not know: use the Airlock that wrote it or \
+            "a value in profiles.v2 has version 9, which this Airlock does not know: use the Airlock that wrote it or \
              restore a backup"
         );
     }

@@ -2,7 +2,9 @@
 //!
 //! A step runs in the transaction that writes the number it leads to: it is applied as a whole or not at all, so that a
 //! crash between two steps resumes at the right one. Steps work on the tables' bytes and keep copies of the old types,
-//! since the current types move on.
+//! since the current types move on: a file each in this folder.
+
+mod schema_1;
 
 use redb::{Database, ReadableDatabase, TableError, WriteTransaction};
 
@@ -15,8 +17,8 @@ pub(super) type Step = fn(&WriteTransaction) -> Result<(), Fault>;
 /// The schema of a store without any step behind it.
 const FIRST_SCHEMA: u32 = 1;
 
-/// The steps from schema 1 to 2, from 2 to 3, and so on. None yet.
-pub(super) const STEPS: &[Step] = &[];
+/// The steps from schema 1 to 2, from 2 to 3, and so on.
+pub(super) const STEPS: &[Step] = &[schema_1::to_schema_2];
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,11 +6,14 @@
 //! | | `key_check` | codec, `SealedSecret` |
 //! | | `admin_password` | codec, text (PHC string) |
 //! | `credentials.v1` | name | codec, `CredentialRecord` |
-//! | `profiles.v1` | profile id (28) | codec, `ProfileRecord` |
+//! | `profiles.v2` | profile id (28) | codec, `ProfileRecord` |
 //! | `sessions.v1` | SHA-256 of the token (32) | codec, `SessionRecord` |
-//! | `executions.v1` | execution id (41) | codec, `ExecutionRecord` |
+//! | `executions.v2` | execution id (41) | codec, `ExecutionRecord` |
 //! | `scripts.v1` | execution id (41) | codec, text |
-//! | `outputs.v1` | execution id (41) | codec, `ExecutionOutput` |
+//! | `outputs.v2` | execution id (41) | codec, `ExecutionOutput` |
+//! | `llm_exchanges.v1` | execution id (41), number (4, big-endian) | codec, `LlmExchange` |
+//! | `idempotency.v1` | profile id (28), SHA-256 of the key (32) | codec, `IdempotencyRecord` |
+//! | `idempotency_by_time.v1` | milliseconds since 1970 (8, big-endian), profile id (28), SHA-256 of the key (32) | none |
 //! | `executions_by_profile.v1` | profile id (28), execution id (41) | none |
 //! | `executions_by_status.v1` | status (1), execution id (41) | none |
 //! | `executions_by_profile_status.v1` | profile id (28), status (1), execution id (41) | none |
@@ -29,11 +32,14 @@ pub(super) type Index = TableDefinition<'static, &'static [u8], ()>;
 
 pub(super) const META: Values = TableDefinition::new("meta.v1");
 pub(super) const CREDENTIALS: Values = TableDefinition::new("credentials.v1");
-pub(super) const PROFILES: Values = TableDefinition::new("profiles.v1");
+pub(super) const PROFILES: Values = TableDefinition::new("profiles.v2");
 pub(super) const SESSIONS: Values = TableDefinition::new("sessions.v1");
-pub(super) const EXECUTIONS: Values = TableDefinition::new("executions.v1");
+pub(super) const EXECUTIONS: Values = TableDefinition::new("executions.v2");
 pub(super) const SCRIPTS: Values = TableDefinition::new("scripts.v1");
-pub(super) const OUTPUTS: Values = TableDefinition::new("outputs.v1");
+pub(super) const OUTPUTS: Values = TableDefinition::new("outputs.v2");
+pub(super) const LLM_EXCHANGES: Values = TableDefinition::new("llm_exchanges.v1");
+pub(super) const IDEMPOTENCY: Values = TableDefinition::new("idempotency.v1");
+pub(super) const IDEMPOTENCY_BY_TIME: Index = TableDefinition::new("idempotency_by_time.v1");
 pub(super) const BY_PROFILE: Index = TableDefinition::new("executions_by_profile.v1");
 pub(super) const BY_STATUS: Index = TableDefinition::new("executions_by_status.v1");
 pub(super) const BY_PROFILE_STATUS: Index = TableDefinition::new("executions_by_profile_status.v1");
@@ -47,10 +53,10 @@ pub(super) const EXECUTION_ID_BYTES: usize = 41;
 
 /// Makes every table, so that a reader never meets one that is not there.
 pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), TableError> {
-    for values in [META, CREDENTIALS, PROFILES, SESSIONS, EXECUTIONS, SCRIPTS, OUTPUTS] {
+    for values in [META, CREDENTIALS, PROFILES, SESSIONS, EXECUTIONS, SCRIPTS, OUTPUTS, LLM_EXCHANGES, IDEMPOTENCY] {
         transaction.open_table(values)?;
     }
-    for index in [BY_PROFILE, BY_STATUS, BY_PROFILE_STATUS] {
+    for index in [BY_PROFILE, BY_STATUS, BY_PROFILE_STATUS, IDEMPOTENCY_BY_TIME] {
         transaction.open_table(index)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_rt::ArbiterHandle;
 
 use super::{Core, SubmitError, Unavailable};
-use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, ProfileId, Status};
+use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, OnRestart, ProfileId, Status};
 use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
 use crate::profile_registry::{Authorize, FlushUse, Refusal, Used};
@@ -90,12 +90,19 @@ impl Core {
             completed_at: None,
             timeout_s,
             llm_timeout_s,
+            on_restart: OnRestart::Fail,
+            attempts: 0,
             deadline: None,
+            llm_deadline: None,
+            llm_requests: 0,
+            ran_ms: 0,
             execution_time_ms: None,
             error_type: None,
             usage: None,
             environment: None,
             redactions: Vec::new(),
+            suspicious: false,
+            rerun_of: None,
         };
         let view = ExecutionView { record: record.clone(), output: None };
         let executor = self.executor();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialName, ExecutionId, ProfileId};
+use super::{CredentialName, EgressEntry, ExecutionId, ProfileId};
 
 /// Where an execution is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +79,14 @@ pub enum ErrorType {
     WorkerUnavailable,
     /// Cancelled before its end.
     Cancelled,
+    /// The agent's LLM did not answer in time.
+    LlmTimeout,
+    /// It asked the agent's LLM for more than is allowed.
+    LlmLimit,
+    /// Replayed after a restart, it asked something else than it had asked before.
+    ReplayDiverged,
+    /// Its result holds a credential in a shape that can't be scrubbed.
+    ResultWithheld,
     /// The class name of the exception that ended the script.
     Python(String),
 }
@@ -98,7 +106,32 @@ impl ErrorType {
             Self::Interrupted => "Interrupted",
             Self::WorkerUnavailable => "WorkerUnavailable",
             Self::Cancelled => "Cancelled",
+            Self::LlmTimeout => "LlmTimeout",
+            Self::LlmLimit => "LlmLimit",
+            Self::ReplayDiverged => "ReplayDiverged",
+            Self::ResultWithheld => "ResultWithheld",
             Self::Python(name) => name,
+        }
+    }
+}
+
+/// What becomes of an execution that runs or waits for its LLM when the server stops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRestart {
+    /// It ends as `error` / `Interrupted`: it may have had effects.
+    #[default]
+    Fail,
+    /// It starts again from the top, and is given the answers it had before, in order.
+    Replay,
+}
+
+impl OnRestart {
+    /// As it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Replay => "replay",
         }
     }
 }
@@ -115,11 +148,12 @@ pub struct Usage {
 /// How often a credential was scrubbed from a field. Carries no part of the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
-    /// `stdout`, `stderr`, `result`, `error` or `traceback`.
+    /// `stdout`, `stderr`, `result`, `error`, `traceback`, `prompt` or `egress`.
     pub field: String,
     /// Whose value it was.
     pub credential: CredentialName,
-    /// What form it was found in: `literal`.
+    /// What form it was found in: `literal`, `case`, `escaped`, or one of those that make the execution suspicious:
+    /// `separated`, `reversed`, `hex`, `base32`, `base64`, `base85`, `integers`, `utf16`, `nested`, `compressed`.
     pub form: String,
     /// How many times.
     pub count: u64,
@@ -144,9 +178,19 @@ pub struct ExecutionRecord {
     pub timeout_s: u32,
     /// Time it may wait for one answer of the LLM, in seconds.
     pub llm_timeout_s: u32,
+    /// What becomes of it when the server restarts under it.
+    pub on_restart: OnRestart,
+    /// How often its script was, or was about to be, started: more than once only when it is replayed.
+    pub attempts: u32,
     /// When its running time is up; set while it runs.
     pub deadline: Option<Timestamp>,
-    /// Running time it used.
+    /// When the first of its open requests to the LLM is over; set while there is one. Each request's own is with it.
+    pub llm_deadline: Option<Timestamp>,
+    /// How many requests to the LLM it has made, over all attempts; those of a replay that had been made before count once.
+    pub llm_requests: u32,
+    /// Running time it had used up when it last began to wait for the LLM, in milliseconds, in this attempt.
+    pub ran_ms: u64,
+    /// Running time it used, in all, once it is final.
     pub execution_time_ms: Option<u64>,
     /// The kind of its error.
     pub error_type: Option<ErrorType>,
@@ -156,6 +200,10 @@ pub struct ExecutionRecord {
     pub environment: Option<String>,
     /// What was scrubbed.
     pub redactions: Vec<Redaction>,
+    /// True when what was scrubbed looks like a deliberate leak.
+    pub suspicious: bool,
+    /// The execution that a person had run again, when this is that run.
+    pub rerun_of: Option<ExecutionId>,
 }
 
 /// The texts a finished execution leaves, as far as the agent may see them: every byte has passed the sanitizer.
@@ -171,6 +219,8 @@ pub struct ExecutionOutput {
     pub error: Option<String>,
     /// The script's own lines of the traceback.
     pub traceback: Option<String>,
+    /// What it asked the network for, in the order of the first asking; for the administrator only.
+    pub egress: Vec<EgressEntry>,
 }
 
 /// What a poll shows: the record, and the output once there is one.

@@ -4,15 +4,21 @@
 //! printed. Everything here is plain data and pure functions.
 
 pub mod credential;
+pub mod egress;
 pub mod execution;
+pub mod idempotency;
 pub mod ids;
 pub mod limits;
+pub mod llm;
 pub mod profile;
 pub mod secret;
 
 pub use credential::{CredentialName, CredentialRecord, InvalidName};
-pub use execution::{ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Redaction, Status, Usage};
+pub use egress::EgressEntry;
+pub use execution::{ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, OnRestart, Redaction, Status, Usage};
+pub use idempotency::IdempotencyRecord;
 pub use ids::{ExecutionId, InvalidId, ProfileId};
 pub use limits::{Limits, RunLimits};
+pub use llm::{LlmEnd, LlmExchange, LlmRequestId};
 pub use profile::{ProfileRecord, ProfileStatus};
 pub use secret::{SealedSecret, Secret};

@@ -56,6 +56,8 @@ pub struct ProfileRecord {
     pub limits: Limits,
     /// Whether a deliberate leak suspends the profile.
     pub suspend_on_leak: bool,
+    /// Set by a deliberate leak: it runs no script until a person lifts it.
+    pub suspended: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// When anything but `last_used_at` last changed.

@@ -32,6 +32,7 @@ pub(super) fn new_profile(id: ProfileId, description: String, now: Timestamp) ->
         allowed_hosts: None,
         limits: Limits::default(),
         suspend_on_leak: false,
+        suspended: false,
         created_at: now,
         updated_at: now,
         last_used_at: None,

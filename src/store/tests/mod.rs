@@ -9,13 +9,14 @@ mod model;
 mod opening;
 mod pages;
 mod records;
+mod schema_1;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use airlock_actors::domain::{
-    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, ProfileId, ProfileRecord, SealedSecret,
-    Status,
+    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, OnRestart, ProfileId, ProfileRecord,
+    SealedSecret, Status,
 };
 use airlock_actors::ports::{Store, StoreError, Write};
 use airlock_actors::testing::SeededEntropy;
@@ -73,12 +74,19 @@ fn execution(number: u32, profile: &ProfileId, status: Status) -> ExecutionRecor
         completed_at: status.is_final().then(|| at(i64::from(number) + 1)),
         timeout_s: 60,
         llm_timeout_s: 600,
+        on_restart: OnRestart::Replay,
+        attempts: 1,
         deadline: None,
+        llm_deadline: None,
+        llm_requests: 0,
+        ran_ms: 0,
         execution_time_ms: None,
         error_type: None,
         usage: None,
         environment: None,
         redactions: Vec::new(),
+        suspicious: false,
+        rerun_of: None,
     }
 }
 
@@ -122,6 +130,7 @@ fn profile(seed: u64) -> ProfileRecord {
         allowed_hosts: Some(vec!["db.example.com".to_owned()]),
         limits: Limits { memory_bytes: Some(1 << 30), ..Limits::default() },
         suspend_on_leak: true,
+        suspended: true,
         created_at: at(0),
         updated_at: at(1),
         last_used_at: None,

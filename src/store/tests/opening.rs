@@ -55,7 +55,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     for _ in 0..2 {
         assert_eq!(
             refusal(&data).to_string(),
-            "written by a newer Airlock (schema 9), this one knows up to 1: use the newer one or restore a backup"
+            "written by a newer Airlock (schema 9), this one knows up to 2: use the newer one or restore a backup"
         );
     }
 }

@@ -10,12 +10,14 @@
 //! - `keeper`, `descendants`: that nothing outlives the guard, or its execution;
 //! - `forkserver`: starts Python and asks it for processes;
 //! - `execution`, `channel`, `capture`: one process, what it reports, what it prints;
+//! - `egress`: which hosts it reaches;
 //! - `supervise`: the loop over all of these; `uplink`: the pipes to the server.
 
 mod capture;
 mod channel;
 pub mod confine;
 mod descendants;
+mod egress;
 mod execution;
 mod forkserver;
 mod keeper;
@@ -57,6 +59,12 @@ pub struct GuardArgs {
     /// Go on when a layer of the sandbox can't be applied.
     #[arg(long)]
     pub allow_degraded: bool,
+    /// The port that the server listens on: scripts don't reach it on this machine.
+    #[arg(long, value_name = "PORT")]
+    pub server_port: Option<u16>,
+    /// A name server to ask for scripts, in place of the machine's; may be given often.
+    #[arg(long = "name-server", value_name = "ADDRESS")]
+    pub name_servers: Vec<std::net::SocketAddr>,
 }
 
 /// Entry of the hidden subcommand. Call it before any thread is started.
@@ -80,9 +88,10 @@ pub fn run_cli(args: GuardArgs) -> ExitCode {
 fn serve(args: &GuardArgs) -> Result<(), String> {
     oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
-    let started = ForkServer::start(args).and_then(|(fork_server, ready, layers)| {
-        let guard = Guard::new(args, fork_server)?;
-        Ok((guard, Ready { python: ready.python, environment: ready.environment, layers: describe(args, &layers) }))
+    let started = ForkServer::start(args).and_then(|(fork_server, ready, confinement)| {
+        let layers = describe(args, &confinement.layers);
+        let guard = Guard::new(args, fork_server, confinement.listener)?;
+        Ok((guard, Ready { python: ready.python, environment: ready.environment, layers }))
     });
     match started {
         Ok((mut guard, ready)) => {
@@ -117,7 +126,6 @@ fn describe(args: &GuardArgs, layers: &[Layer]) -> Vec<String> {
     };
     let mut all = vec![user];
     all.extend(layers.iter().map(Layer::describe));
-    all.push("no limit on hosts yet".to_owned());
     all
 }
 

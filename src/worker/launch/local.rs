@@ -31,6 +31,10 @@ pub struct LocalConfig {
     pub forked_ahead: usize,
     /// Run scripts even where a layer of the sandbox is missing.
     pub allow_degraded_sandbox: bool,
+    /// The port that the server listens on: on this machine, scripts don't reach it.
+    pub server_port: Option<u16>,
+    /// Name servers to ask for scripts; the machine's, if there are none.
+    pub name_servers: Vec<std::net::SocketAddr>,
     /// The `airlock` binary; `None`: this very one.
     pub binary: Option<PathBuf>,
 }
@@ -43,6 +47,8 @@ impl Default for LocalConfig {
             uid_base: 59_000,
             forked_ahead: 3,
             allow_degraded_sandbox: false,
+            server_port: None,
+            name_servers: Vec::new(),
             binary: None,
         }
     }
@@ -118,6 +124,12 @@ impl Plan {
         arguments.extend(["--forked-ahead".into(), self.config.forked_ahead.to_string().into()]);
         if user.is_some() {
             arguments.push("--own-user".into());
+        }
+        if let Some(port) = self.config.server_port {
+            arguments.extend(["--server-port".into(), port.to_string().into()]);
+        }
+        for server in &self.config.name_servers {
+            arguments.extend(["--name-server".into(), server.to_string().into()]);
         }
         if self.config.allow_degraded_sandbox {
             arguments.push("--allow-degraded".into());

@@ -1,10 +1,11 @@
-//! Landlock: what everything below the guard may read, execute and write (landlock(7)).
+//! Landlock: what everything below the guard may read, execute and write (landlock(7)), and that nothing below connects by
+//! itself.
 
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
 use super::Layer;
@@ -93,6 +94,8 @@ fn domain(read: &[PathBuf], write: &[PathBuf]) -> Result<RestrictionStatus, Rule
     let mut rules = Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI_ASKED_FOR))?
+        // No rule allows any: the guard, which is outside, connects.
+        .handle_access(AccessNet::from_all(ABI_ASKED_FOR))?
         .scope(Scope::from_all(ABI_ASKED_FOR))?
         .create()?;
     for path in read {

@@ -5,10 +5,10 @@
 //! | --- | --- |
 //! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
 //! | Landlock: what may be read, executed and written | [`landlock`] |
-//! | seccomp: system calls nobody needs here | [`seccomp`], its rules in [`rules`] |
+//! | seccomp: system calls nobody needs here, and those that the guard answers | [`seccomp`], its rules in [`rules`] |
 //!
-//! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). No layer limits which hosts may
-//! be reached yet.
+//! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). Which hosts may be reached is
+//! decided outside, by the guard (`guard/egress`): what reports the layers hands it the listener.
 
 pub mod landlock;
 pub mod rlimits;
@@ -16,8 +16,8 @@ pub mod rules;
 pub mod seccomp;
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::os::fd::{FromRawFd, RawFd};
+use std::io::{IoSlice, Write as _};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -25,6 +25,7 @@ use std::process::{Command, ExitCode};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
 /// `airlock confine`: applies the confinement to itself, then becomes another program.
@@ -39,7 +40,7 @@ pub struct ConfineArgs {
     /// Go on when a layer can't be applied.
     #[arg(long)]
     pub allow_degraded: bool,
-    /// Descriptor that the outcome is written to.
+    /// Descriptor of the socket that the outcome is sent to, a packet a report.
     #[arg(long, value_name = "FD")]
     pub report_fd: Option<RawFd>,
     /// The program to become, and its arguments.
@@ -80,10 +81,10 @@ pub enum Report {
 pub fn run_cli(args: ConfineArgs) -> ExitCode {
     let mut reporter = Reporter(args.report_fd);
     if let Err(why) = clean_up(args.report_fd) {
-        reporter.send(&Report::Failed(why));
+        reporter.send(&Report::Failed(why), None);
         return ExitCode::FAILURE;
     }
-    let layers = apply(&args);
+    let (layers, listener) = apply(&args);
     let missing = layers.iter().filter_map(|layer| match layer {
         Layer::Missing(what) => Some(what.as_str()),
         Layer::Active(_) => None,
@@ -94,13 +95,14 @@ pub fn run_cli(args: ConfineArgs) -> ExitCode {
             "the sandbox is not complete here: {missing}. Run Airlock on a kernel with Landlock (5.13 or later) and seccomp, \
              or accept a weaker sandbox with --allow-degraded-sandbox"
         );
-        reporter.send(&Report::Failed(sentence));
+        reporter.send(&Report::Failed(sentence), None);
         return ExitCode::FAILURE;
     }
     let Some((program, arguments)) = args.command.split_first() else { return ExitCode::FAILURE };
-    reporter.send(&Report::Confined(layers));
+    reporter.send(&Report::Confined(layers), listener.as_ref());
+    // Closed at exec, as the kernel made it: what runs inside never has it.
     let error = Command::new(program).args(arguments).exec();
-    reporter.send(&Report::Failed(format!("{} can't be started: {error}", PathBuf::from(program).display())));
+    reporter.send(&Report::Failed(format!("{} can't be started: {error}", PathBuf::from(program).display())), None);
     ExitCode::FAILURE
 }
 
@@ -121,15 +123,14 @@ fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
     Errno::result(closed).map_err(why("descriptors can't be closed")).map(drop)
 }
 
-/// Applies every layer in the order in which none hinders the next.
-fn apply(args: &ConfineArgs) -> Vec<Layer> {
-    vec![
-        no_new_privileges(),
-        rlimits::for_everything(),
-        landlock::restrict(&args.read, &args.write),
-        // Last: the filter refuses system calls that the other layers need.
-        seccomp::install(),
-    ]
+/// Applies every layer in the order in which none hinders the next. Returns the listener for the guard, too.
+fn apply(args: &ConfineArgs) -> (Vec<Layer>, Option<OwnedFd>) {
+    let mut layers = vec![no_new_privileges(), rlimits::for_everything(), landlock::restrict(&args.read, &args.write)];
+    let (asking, listener) = seccomp::install_asking();
+    layers.push(asking);
+    // Last: the filter refuses system calls that the other layers need.
+    layers.push(seccomp::install_refusing());
+    (layers, listener)
 }
 
 fn no_new_privileges() -> Layer {
@@ -143,21 +144,23 @@ fn no_new_privileges() -> Layer {
     }
 }
 
-/// Writes reports, each as a line of JSON; the pipe closes by itself at `exec`.
+/// Sends reports, each a packet of JSON; the socket closes by itself at `exec`.
 struct Reporter(Option<RawFd>);
 
 impl Reporter {
-    fn send(&mut self, report: &Report) {
-        let line = serde_json::to_string(report).unwrap_or_default() + "\n";
+    /// `listener` goes along, for the guard.
+    fn send(&mut self, report: &Report, listener: Option<&OwnedFd>) {
+        let text = serde_json::to_string(report).unwrap_or_default();
         match self.0 {
-            Some(descriptor) => {
-                // SAFETY: the guard hands this descriptor over for the reports alone; it is never closed here, since the
-                // file is kept from being dropped.
-                let mut pipe = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(descriptor) });
-                let _ = pipe.write_all(line.as_bytes());
+            Some(socket) => {
+                let descriptors = listener.map(AsRawFd::as_raw_fd);
+                let rights = [ControlMessage::ScmRights(descriptors.as_slice())];
+                let rights = if descriptors.is_some() { rights.as_slice() } else { &[] };
+                let packet = [IoSlice::new(text.as_bytes())];
+                let _ = sendmsg::<()>(socket, &packet, rights, MsgFlags::MSG_NOSIGNAL, None);
             }
             None => {
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                let _ = writeln!(std::io::stderr(), "{text}");
             }
         }
     }
