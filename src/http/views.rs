@@ -73,6 +73,7 @@ pub(super) fn admin_profile(
         object.number_or_null("output_bytes", limits.output_bytes);
     });
     object.text("on_leak", if record.suspend_on_leak { "suspend" } else { "record" });
+    object.flag("suspended", record.suspended);
 }
 
 /// The answer to a submission that is not awaited.
@@ -93,6 +94,7 @@ pub(super) fn execution(view: &ExecutionView) -> Vec<u8> {
 pub(super) fn listed_execution(object: &mut Object<'_>, record: &ExecutionRecord) {
     record_head(object, record);
     record_tail(object, record, None);
+    object.flag("suspicious", record.suspicious);
 }
 
 /// One execution with all that only the administrator sees.
@@ -112,7 +114,7 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
         });
         let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
         object.objects("egress", egress, egress_entry);
-        object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
+        object.flag("suspicious", record.suspicious);
     })
 }
 
@@ -127,9 +129,6 @@ fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
     object.number_or_null("bytes_received", entry.bytes_received);
     object.time("first_at", entry.first_at);
 }
-
-/// The form of a redaction that a careless `print` explains; any other took effort to write.
-const LITERAL: &str = "literal";
 
 fn execution_members(object: &mut Object<'_>, view: &ExecutionView) {
     record_head(object, &view.record);
@@ -303,9 +302,7 @@ mod tests {
         let redactions = r#"[{"field":"stdout","credential":"TOKEN","form":"literal","count":2}]"#;
         let more = format!(r#""script":"print(1)\n","environment":"e1","redactions":{redactions},"suspicious":false"#);
         assert_eq!(text(execution_detail(&detail)), format!("{{{HEAD},{FAILED},{more}}}"));
-        for redaction in &mut detail.view.record.redactions {
-            redaction.form = "base64".to_owned();
-        }
+        detail.view.record.suspicious = true;
         assert!(text(execution_detail(&detail)).ends_with(r#""suspicious":true}"#));
     }
 
@@ -347,7 +344,7 @@ mod tests {
         assert_eq!(text(json::object(0, |o| profile(o, &record, &credentials, at(9)))), format!("{agent}}}"));
         let admin = concat!(
             r#","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"open_files":null,"tmp_bytes":null,"#,
-            r#""output_bytes":null},"on_leak":"record"}"#
+            r#""output_bytes":null},"on_leak":"record","suspended":false}"#
         );
         assert_eq!(
             text(json::object(0, |o| admin_profile(o, &record, &credentials, at(9)))),

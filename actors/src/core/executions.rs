@@ -250,6 +250,7 @@ fn refused(refusal: Refusal) -> SubmitError {
         Refusal::Revoked => SubmitError::Revoked,
         Refusal::Expired => SubmitError::Expired,
         Refusal::Unlocked => SubmitError::Unlocked,
+        Refusal::Suspended => SubmitError::Suspended,
         Refusal::Sealed => Unavailable::Sealed.into(),
     }
 }

@@ -142,9 +142,16 @@ impl Core {
         Ok(profile)
     }
 
-    /// Changes description, expiry, hosts, limits or what a leak does. A locked profile allows it.
+    /// Changes description, expiry, hosts, limits or what a leak does; suspends it, which cancels what runs for it, or lifts
+    /// that. A locked profile allows it.
     pub async fn update_profile(&self, id: &ProfileId, change: ProfileChange) -> Config<ProfileRecord> {
+        let suspended = change.suspended;
         let (profile, ()) = self.inner.registry.call(registry::Update { id: id.clone(), change }).await??;
+        match suspended {
+            Some(true) => self.inner.parts.directory.stop_suspended(id),
+            Some(false) => self.inner.parts.directory.lift(id),
+            None => {}
+        }
         Ok(profile)
     }
 

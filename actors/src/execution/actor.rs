@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::directory::{Directory, Seat};
 use super::machine::{Effect, Event, KILL_GRACE, Slot, State, StopReason, Verdict};
 use super::outcome::{self, Remains};
-use crate::core::Unavailable;
+use crate::core::{ConfigError, Unavailable};
 use crate::domain::{
     ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Limits, ProfileId, ProfileRecord, RunLimits,
 };
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
+use crate::profile_registry::{Leaked, ProfileRegistry};
 use crate::runtime::Mailbox;
 use crate::sanitizer::{Prepare, Redactor, Sanitizer};
 use crate::vault::{Resolve, Setting, Vault};
@@ -39,6 +40,8 @@ pub struct Parts {
     pub vault: Mailbox<Vault>,
     /// Gives slots again, should the pool have lost its queue.
     pub pool: Mailbox<WorkerPool>,
+    /// Hears of leaks.
+    pub registry: Mailbox<ProfileRegistry>,
     /// Gives redactors.
     pub sanitizer: Mailbox<Sanitizer>,
     /// Where polls look.
@@ -298,8 +301,12 @@ impl Execution {
             _ => Arc::new(Redactor::compile(std::iter::empty())),
         };
         let store = self.parts.store.clone();
+        let parts = self.parts.clone();
         let finishing = async move {
             let (record, output) = conclude(record, verdict, remains, redactor, now).await;
+            if record.suspicious {
+                leaked(&parts, &record).await;
+            }
             let output = Arc::new(output);
             let write = Write::FinishExecution { record: record.clone(), output: output.clone() };
             (commit_until_stored(&*store, write).await, record, output)
@@ -434,6 +441,27 @@ fn limits_of(parts: &Parts, overrides: &Limits, record: &ExecutionRecord) -> Run
 
 fn until(deadline: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
+}
+
+/// Raises the alarm. Before the final state is on disk, so that nobody who has seen it can run a script once more.
+async fn leaked(parts: &Parts, record: &ExecutionRecord) {
+    let forms: Vec<String> =
+        record.redactions.iter().map(|row| format!("{} in {} as {}", row.credential, row.field, row.form)).collect();
+    tracing::warn!(
+        execution = %record.id, profile = %record.profile_id, found = forms.join(", "),
+        "a script disguised a credential and tried to show it"
+    );
+    match parts.registry.call(Leaked(record.profile_id.clone())).await {
+        Ok(Ok((_, true))) => {
+            tracing::warn!(profile = %record.profile_id, "suspended a profile because of a leak");
+            parts.directory.stop_suspended(&record.profile_id);
+        }
+        Ok(Ok((_, false)) | Err(ConfigError::UnknownProfile)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(profile = %record.profile_id, %error, "could not suspend a profile after a leak")
+        }
+        Err(error) => tracing::error!(profile = %record.profile_id, %error, "could not suspend a profile after a leak"),
+    }
 }
 
 async fn conclude(

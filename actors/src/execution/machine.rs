@@ -86,6 +86,8 @@ pub enum StopReason {
     Revoked,
     /// Its profile expired.
     Expired,
+    /// Its profile was suspended, by another execution that leaked or by a person.
+    Suspended,
     /// The server is shutting down.
     Shutdown,
 }
@@ -258,6 +260,11 @@ impl Verdict {
                 Status::Cancelled,
                 ErrorType::Cancelled,
                 "Cancelled: the profile expired while the script was waiting or running".to_owned(),
+            ),
+            Self::Stopped(StopReason::Suspended) => (
+                Status::Cancelled,
+                ErrorType::Cancelled,
+                "Cancelled: the profile was suspended while the script was waiting or running; ask a person".to_owned(),
             ),
             Self::Stopped(StopReason::Shutdown) => (Status::Error, ErrorType::Interrupted, INTERRUPTED.to_owned()),
             Self::WorkerLost => (

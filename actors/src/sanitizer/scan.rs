@@ -210,6 +210,9 @@ impl Scanner<'_> {
 
     fn runs(&self, scan: &mut Scan, work: &mut Work) {
         for range in runs::runs(self.text) {
+            if !runs::is_worth_decoding(self.text, &range) {
+                continue;
+            }
             let run = runs::Run::new(self.text, &range);
             for decoded in run.decoded() {
                 if work.allows(decoded.bytes.len()) {

@@ -111,6 +111,86 @@ pub(in crate::sanitizer) fn open_run(text: &[u8]) -> usize {
     }
 }
 
+/// What a character of a run may be: the first, second or third of four that decode to ASCII, since the top bit of a byte is
+/// clear; a hexadecimal digit; one that begins a byte of printable ASCII; and one that compressed data begins with.
+const ROLES: [u8; 256] = {
+    let mut roles = [0; 256];
+    let mut byte = 0;
+    #[expect(clippy::indexing_slicing, reason = "byte is below 256, and a constant that fails does not compile")]
+    while byte < 256 {
+        let sextet = SEXTETS[byte];
+        if sextet != 255 {
+            roles[byte] = (sextet & 32 == 0) as u8 * FIRST
+                | (sextet & 8 == 0) as u8 * SECOND
+                | (sextet & 2 == 0) as u8 * THIRD
+                | (byte as u8).is_ascii_hexdigit() as u8 * HEX
+                | (byte as u8 >= b'2' && byte as u8 <= b'7') as u8 * HEX_OF_TEXT
+                | matches!(byte as u8, b'H' | b'e' | b'1' | b'7') as u8 * COMPRESSED;
+        }
+        byte += 1;
+    }
+    roles
+};
+const FIRST: u8 = 1;
+const SECOND: u8 = 2;
+const THIRD: u8 = 4;
+const HEX: u8 = 8;
+const HEX_OF_TEXT: u8 = 16;
+const COMPRESSED: u8 = 32;
+
+/// Whether a run may decode to something worth a search: a quick look that takes nothing and turns most words away.
+pub(in crate::sanitizer) fn is_worth_decoding(text: &[u8], range: &Range<usize>) -> bool {
+    let run = text.get(range.clone()).unwrap_or_default();
+    let (mut quads, mut pairs) = ([0u8; 4], [0u8; 2]);
+    let (mut one, mut two) = (0u8, 0u8);
+    let mut number = 0usize;
+    for (at, &byte) in run.iter().enumerate() {
+        if matches!(byte, b'\n' | b'\r') {
+            continue;
+        }
+        let role = ROLES.get(usize::from(byte)).copied().unwrap_or(0);
+        let ascii = two & FIRST != 0 && one & SECOND != 0 && role & THIRD != 0;
+        if let Some(row) = quads.get_mut(number % 4) {
+            *row = if ascii { *row + 1 } else { 0 };
+            if *row >= 2 {
+                return true;
+            }
+        }
+        if let Some(row) = pairs.get_mut(number % 2) {
+            *row = if one & HEX_OF_TEXT != 0 && role & HEX != 0 { *row + 1 } else { 0 };
+            if *row >= TEXT_IN_HEX {
+                return true;
+            }
+        }
+        if role & COMPRESSED != 0 && begins_compressed(run, at) {
+            return true;
+        }
+        (two, one) = (one, role);
+        number += 1;
+    }
+    false
+}
+
+/// Bytes of text in a row that make hexadecimal digits worth a search.
+const TEXT_IN_HEX: u8 = 6;
+
+/// Whether what is at `at` may be the beginning of gzip or zlib data, in base64 or in hexadecimal.
+fn begins_compressed(run: &[u8], at: usize) -> bool {
+    let here = run.get(at..).unwrap_or_default();
+    let after_letter = at.checked_sub(1).and_then(|before| run.get(before)).is_some_and(u8::is_ascii_alphanumeric);
+    match here {
+        [b'H', b'4', b's', b'I', ..] => true,
+        [b'e', b'A' | b'F' | b'J' | b'N', ..] => !after_letter,
+        [b'1', b'f' | b'F', b'8', b'b' | b'B', b'0', b'8', ..] | [b'7', b'8', b'0', b'1', ..] => {
+            here.len() >= SHORTEST_HEX - 1
+        }
+        [b'7', b'8', b'5', b'e' | b'E', ..]
+        | [b'7', b'8', b'9', b'c' | b'C', ..]
+        | [b'7', b'8', b'd' | b'D', b'a' | b'A', ..] => here.len() >= SHORTEST_HEX - 1,
+        _ => false,
+    }
+}
+
 /// A run without its line ends.
 pub(in crate::sanitizer) struct Run {
     characters: Vec<u8>,
