@@ -1,6 +1,6 @@
 //! The JSON shapes of the API, one function each.
 
-use airlock_actors::core::{CredentialView, ExecutionDetail};
+use airlock_actors::core::{CredentialView, ExecutionDetail, Weaknesses};
 use airlock_actors::domain::{
     EgressEntry, ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status,
 };
@@ -16,7 +16,12 @@ pub(super) fn slot(object: &mut Object<'_>, credential: &CredentialView) {
 }
 
 /// A credential as the administrator sees it, with the profiles that use it.
-pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialView, used_by: &[&ProfileId]) {
+pub(super) fn admin_credential(
+    object: &mut Object<'_>,
+    credential: &CredentialView,
+    used_by: &[&ProfileId],
+    weaknesses: &Weaknesses,
+) {
     object.text("name", credential.name.as_str());
     object.text("description", &credential.description);
     object.flag("has_value", credential.has_value);
@@ -24,6 +29,9 @@ pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialV
     object.time("created_at", credential.created_at);
     object.time("updated_at", credential.updated_at);
     object.texts("used_by", used_by.iter().map(|id| id.as_str()));
+    if let Some(weaknesses) = weaknesses.get(&credential.name) {
+        object.texts("warnings", weaknesses.iter().map(ToString::to_string));
+    }
 }
 
 /// A profile as agents see it. `credentials` has at least its own, sorted by name.
@@ -352,7 +360,7 @@ mod tests {
         );
         let expired = text(json::object(0, |o| profile(o, &record, &credentials, at(10))));
         assert!(expired.contains(r#""status":"expired""#));
-        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id])));
+        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id], &Weaknesses::new())));
         assert_eq!(
             used,
             concat!(

@@ -23,7 +23,7 @@ pub use errors::{ConfigError, SessionError, StartError, SubmitError, Unavailable
 pub use executions::{ExecutionDetail, Readiness, Submission};
 
 pub use crate::profile_registry::{Maker, ProfileChange};
-pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated};
+pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated, Weaknesses};
 
 use crate::domain::{CredentialName, ProfileId, ProfileRecord, Secret};
 use crate::execution::Parts;
@@ -69,6 +69,14 @@ impl Core {
     /// Agents' slots: names that exist are skipped. All or none are made.
     pub async fn create_slots(&self, slots: Vec<NewCredential>) -> Config<SlotsCreated> {
         self.inner.vault.call(vault::CreateSlots(slots)).await?
+    }
+
+    /// What is weak about the values there are: for whoever sets them. Empty when that can't be told now.
+    pub async fn weaknesses(&self) -> Arc<Weaknesses> {
+        match self.inner.vault.call(vault::Review).await {
+            Ok(Ok(weaknesses)) => weaknesses,
+            Ok(Err(_)) | Err(_) => Arc::default(),
+        }
     }
 
     /// A person's credential, perhaps with its value.

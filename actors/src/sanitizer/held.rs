@@ -52,6 +52,7 @@ pub(super) fn hold(needles: &Needles, text: &[u8], squeezed: &Squeezed, scan: &m
         scan.hold_value(squeezed.origin(text, open..open + 1).start);
     }
     scan.hold_value(needles.exact.open_from(text));
+    scan.hold_value(needles.raw.open_from(text));
     scan.hold(runs::open_run(text));
     let digits = letters.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     if digits > 0 && gap <= LONGEST_GAP {

@@ -153,12 +153,13 @@ impl Index {
         let (quads, rest) = text.as_chunks::<STRIDE>();
         let Some((first, more)) = quads.split_first() else { return 0 };
         let mut low = u64::from(folded(first));
+        let (has_long, has_short) = (!self.long.words.is_empty(), !self.short.words.is_empty());
         let mut taken = 0;
         let mut look = |gram: u64, at: usize| {
-            if self.long.has(gram) {
+            if has_long && self.long.has(gram) {
                 taken += self.look_up(text, gram, at, &mut each);
             }
-            if self.short.has(gram & SHORT_GRAM) {
+            if has_short && self.short.has(gram & SHORT_GRAM) {
                 taken += self.look_up(text, gram & SHORT_GRAM, at, &mut each);
             }
         };

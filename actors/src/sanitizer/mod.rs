@@ -39,6 +39,7 @@ mod squeeze;
 mod stream;
 #[cfg(test)]
 mod tests;
+pub mod weakness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use output::Captured;
 pub use redactor::Redactor;
 pub use result::RefusedResult;
 pub use stream::Stream;
+pub use weakness::Weakness;
 
 use crate::core::Unavailable;
 use crate::domain::{CredentialName, Secret};

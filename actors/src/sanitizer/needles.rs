@@ -16,6 +16,9 @@ const FASTEST_KIND_BYTES: usize = 8 * 1024;
 const ENOUGH_OF_A_WORD: usize = 10;
 /// Digits that a form without a letter needs.
 const ENOUGH_DIGITS: usize = 12;
+/// Texts of this many bytes or more that are searched for as they are go into an automaton, as those do that are too short
+/// for an index.
+const LONG: usize = 256;
 /// What is compared of the beginning of a text that is searched for as it is.
 const HEAD: usize = 32;
 
@@ -30,7 +33,7 @@ pub(super) struct Known {
     pub(super) gap: usize,
 }
 
-/// What is searched for as it is, because it has too few letters and digits.
+/// What is searched for as it is, because it has too few letters and digits, and is too short or too long for an index.
 #[derive(Default)]
 pub(super) struct Exact {
     automaton: Option<AhoCorasick>,
@@ -47,6 +50,8 @@ pub(super) struct Needles {
     known: Vec<Known>,
     longest_gap: usize,
     pub(super) index: Index,
+    /// What is searched for as it is, and is neither short nor long.
+    pub(super) raw: Index,
     pub(super) exact: Exact,
 }
 
@@ -54,6 +59,7 @@ impl Needles {
     /// Compiles the values, each with the number of its credential.
     pub(super) fn compile<'a>(values: impl Iterator<Item = (u32, &'a str)>) -> Self {
         let mut builder = Builder::default();
+        let mut raw = Builder::default();
         let mut exact: Vec<(Zeroizing<Vec<u8>>, u32, Form)> = Vec::new();
         let mut known: Vec<Known> = Vec::new();
         let mut longest_gap = 0;
@@ -62,19 +68,28 @@ impl Needles {
         {
             let Ok(number) = u32::try_from(known.len()) else { break };
             let letters = squeezed_and_folded(part.text.as_bytes()).len();
+            // An index knows no case, which matters for a common word.
+            let in_any_case = part.freedom != Freedom::Exactly;
+            let mut as_it_is = |text: &[u8], form| {
+                if (SHORTEST..LONG).contains(&text.len()) && (in_any_case || form != Form::Literal) {
+                    raw.add(text, number, form);
+                } else {
+                    exact.push((Zeroizing::new(text.to_vec()), number, form));
+                }
+            };
             if part.freedom == Freedom::Exactly {
-                exact.push((Zeroizing::new(part.text.as_bytes().to_vec()), number, Form::Literal));
+                as_it_is(part.text.as_bytes(), Form::Literal);
             }
             encode::all(&part.text, &mut |form, text| match place(&part, form, text) {
                 Place::Index(squeezed) => builder.add(&squeezed, number, form),
-                Place::Exact => exact.push((Zeroizing::new(text.to_vec()), number, form)),
+                Place::Exact => as_it_is(text, form),
                 Place::Nowhere => {}
             });
             let (_, gap) = gaps(part.text.as_bytes());
             longest_gap = longest_gap.max(gap);
             known.push(Known { part, credential, letters, gap });
         }
-        Self { known, longest_gap, index: builder.build(), exact: Exact::compile(exact) }
+        Self { known, longest_gap, index: builder.build(), raw: raw.build(), exact: Exact::compile(exact) }
     }
 
     pub(super) fn known(&self, part: u32) -> Option<&Known> {
@@ -93,7 +108,7 @@ impl Needles {
     /// Bytes it takes.
     pub(super) fn memory(&self) -> usize {
         let texts: usize = self.known.iter().map(|known| known.part.text.capacity() + size_of::<Known>()).sum();
-        self.index.memory() + self.exact.memory() + texts
+        self.index.memory() + self.raw.memory() + self.exact.memory() + texts
     }
 }
 

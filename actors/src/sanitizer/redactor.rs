@@ -41,7 +41,7 @@ impl Redactor {
 
     /// What a cut may have taken of a value, or of something encoded that holds it: so much is not shown beside a cut.
     pub(super) fn at_risk(&self) -> usize {
-        let encoded = self.needles.index.longest() * 4;
+        let encoded = self.needles.index.longest().max(self.needles.raw.longest()) * 4;
         self.needles.exact.longest().saturating_sub(1).max(encoded)
     }
 

@@ -109,6 +109,11 @@ impl Scanner<'_> {
                 add(&mut scan.found, Found { range, part, form, count: 1 });
             }
         });
+        work.fingerprints += self.needles.raw.find(self.text, |needle, range| {
+            if !overlaps(&markers, &range) {
+                scan.found.push(Found { range, part: needle.part, form: needle.form, count: 1 });
+            }
+        });
         let squeezed = Squeezed::new(self.text, &markers);
         work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, range| {
             let origin = squeezed.origin(self.text, range);
@@ -209,8 +214,14 @@ impl Scanner<'_> {
     }
 
     fn runs(&self, scan: &mut Scan, work: &mut Work) {
+        // What was found to be a value as a whole need not be decoded.
+        let mut known: Vec<Range<usize>> = scan.found.iter().map(|found| found.range.clone()).collect();
+        known.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let mut known = known.into_iter().peekable();
         for range in runs::runs(self.text) {
-            if !runs::is_worth_decoding(self.text, &range) {
+            while known.next_if(|known| known.end <= range.start).is_some() {}
+            let inside = known.peek().is_some_and(|known| known.start <= range.start && range.end <= known.end);
+            if inside || !runs::is_worth_decoding(self.text, &range) {
                 continue;
             }
             let run = runs::Run::new(self.text, &range);

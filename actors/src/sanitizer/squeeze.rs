@@ -89,24 +89,38 @@ impl Squeezed {
 
     /// Where the bytes `found` of the squeezed text stand in `text`, from the first character to the last.
     pub(super) fn origin(&self, text: &[u8], found: Range<usize>) -> Range<usize> {
-        let start = self.character_at(text, found.start).start;
-        let end = self.character_at(text, found.end.saturating_sub(1)).end;
-        start..end.max(start)
+        let after = self.marks.partition_point(|&(_, kept)| kept <= found.start);
+        let Some(&(at, count)) = after.checked_sub(1).and_then(|mark| self.marks.get(mark)) else { return 0..0 };
+        let (first, before) = walk(text, at, found.start.saturating_sub(count));
+        // Across a barrier nothing is found, so that the walk goes on from here.
+        let last = found.end.saturating_sub(1).saturating_sub(found.start);
+        let (end, _) = walk(text, first.start, last + before);
+        first.start..end.end.max(first.start)
     }
+}
 
-    /// Where the character that the kept byte `index` is of stands in `text`.
-    fn character_at(&self, text: &[u8], index: usize) -> Range<usize> {
-        let after = self.marks.partition_point(|&(_, kept)| kept <= index);
-        let Some(&(mut at, mut count)) = after.checked_sub(1).and_then(|mark| self.marks.get(mark)) else {
-            return 0..0;
-        };
-        loop {
-            let (kept, next) = character(text, at);
-            count += kept.bytes().len();
-            if count > index || next >= text.len() {
-                return at..next;
+/// Where the character stands whose kept byte comes after `skip` others, counted from `at`, and which of its bytes that is.
+fn walk(text: &[u8], mut at: usize, mut skip: usize) -> (Range<usize>, usize) {
+    loop {
+        match text.get(at) {
+            None => return (text.len()..text.len(), 0),
+            Some(byte) if byte.is_ascii() => {
+                let kept = byte.is_ascii_alphanumeric();
+                if kept && skip == 0 {
+                    return (at..at + 1, 0);
+                }
+                skip -= usize::from(kept);
+                at += 1;
             }
-            at = next;
+            Some(_) => {
+                let (kept, next) = character(text, at);
+                let len = kept.bytes().len();
+                if len > skip {
+                    return (at..next, skip);
+                }
+                skip -= len;
+                at = next;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::inflate;
+use crate::sanitizer::squeeze::FOLD;
 
 /// Shortest run that is looked at: 8 bytes in base64 without padding.
 pub(in crate::sanitizer) const SHORTEST_RUN: usize = 11;
@@ -112,7 +113,8 @@ pub(in crate::sanitizer) fn open_run(text: &[u8]) -> usize {
 }
 
 /// What a character of a run may be: the first, second or third of four that decode to ASCII, since the top bit of a byte is
-/// clear; a hexadecimal digit; one that begins a byte of printable ASCII; and one that compressed data begins with.
+/// clear; the first of two hexadecimal digits that are a printable character, or the second; and the last character by which
+/// compressed data is known.
 const ROLES: [u8; 256] = {
     let mut roles = [0; 256];
     let mut byte = 0;
@@ -123,9 +125,9 @@ const ROLES: [u8; 256] = {
             roles[byte] = (sextet & 32 == 0) as u8 * FIRST
                 | (sextet & 8 == 0) as u8 * SECOND
                 | (sextet & 2 == 0) as u8 * THIRD
-                | (byte as u8).is_ascii_hexdigit() as u8 * HEX
-                | (byte as u8 >= b'2' && byte as u8 <= b'7') as u8 * HEX_OF_TEXT
-                | matches!(byte as u8, b'H' | b'e' | b'1' | b'7') as u8 * COMPRESSED;
+                | (byte as u8 >= b'2' && byte as u8 <= b'7') as u8 * HIGH_NIBBLE
+                | (byte as u8).is_ascii_hexdigit() as u8 * LOW_NIBBLE
+                | matches!(byte as u8, b'A' | b'F' | b'J' | b'N' | b'I') as u8 * COMPRESSED;
         }
         byte += 1;
     }
@@ -134,61 +136,52 @@ const ROLES: [u8; 256] = {
 const FIRST: u8 = 1;
 const SECOND: u8 = 2;
 const THIRD: u8 = 4;
-const HEX: u8 = 8;
-const HEX_OF_TEXT: u8 = 16;
+const HIGH_NIBBLE: u8 = 8;
+const LOW_NIBBLE: u8 = 16;
 const COMPRESSED: u8 = 32;
+
+/// Two quads in a row, one bit for each position.
+const TWO_QUADS: u32 = 0b1_0001;
+/// Six pairs of hexadecimal digits in a row.
+const SIX_PAIRS: u32 = 0b101_0101_0101;
 
 /// Whether a run may decode to something worth a search: a quick look that takes nothing and turns most words away.
 pub(in crate::sanitizer) fn is_worth_decoding(text: &[u8], range: &Range<usize>) -> bool {
     let run = text.get(range.clone()).unwrap_or_default();
-    let (mut quads, mut pairs) = ([0u8; 4], [0u8; 2]);
-    let (mut one, mut two) = (0u8, 0u8);
-    let mut number = 0usize;
-    for (at, &byte) in run.iter().enumerate() {
+    let (mut quads, mut pairs) = (0u32, 0u32);
+    // The last four characters, and what they may be.
+    let (mut last, mut roles) = (0u32, 0u32);
+    let start = u32::from(FIRST) << 16 | u32::from(SECOND) << 8 | u32::from(THIRD);
+    let pair = u32::from(HIGH_NIBBLE) << 8 | u32::from(LOW_NIBBLE);
+    for &byte in run {
         if matches!(byte, b'\n' | b'\r') {
             continue;
         }
-        let role = ROLES.get(usize::from(byte)).copied().unwrap_or(0);
-        let ascii = two & FIRST != 0 && one & SECOND != 0 && role & THIRD != 0;
-        if let Some(row) = quads.get_mut(number % 4) {
-            *row = if ascii { *row + 1 } else { 0 };
-            if *row >= 2 {
-                return true;
-            }
-        }
-        if let Some(row) = pairs.get_mut(number % 2) {
-            *row = if one & HEX_OF_TEXT != 0 && role & HEX != 0 { *row + 1 } else { 0 };
-            if *row >= TEXT_IN_HEX {
-                return true;
-            }
-        }
-        if role & COMPRESSED != 0 && begins_compressed(run, at) {
+        last = last << 8 | u32::from(byte);
+        roles = roles << 8 | u32::from(ROLES.get(usize::from(byte)).copied().unwrap_or(0));
+        quads = quads << 1 | u32::from(roles & start == start);
+        pairs = pairs << 1 | u32::from(roles & pair == pair);
+        let text = quads & TWO_QUADS == TWO_QUADS || pairs & SIX_PAIRS == SIX_PAIRS;
+        let compressed = roles & u32::from(COMPRESSED) != 0 && is_base64_magic(last);
+        if text || compressed || is_hex_magic(last) {
             return true;
         }
-        (two, one) = (one, role);
-        number += 1;
     }
     false
 }
 
-/// Bytes of text in a row that make hexadecimal digits worth a search.
-const TEXT_IN_HEX: u8 = 6;
+/// `H4sI` is how gzip data begins, `eA`, `eF`, `eJ` and `eN` how zlib data does: not in the middle of a word.
+fn is_base64_magic(last: u32) -> bool {
+    let [_, before, first, second] = last.to_be_bytes();
+    last == u32::from_be_bytes(*b"H4sI") || first == b'e' && second != b'I' && !before.is_ascii_alphanumeric()
+}
 
-/// Whether what is at `at` may be the beginning of gzip or zlib data, in base64 or in hexadecimal.
-fn begins_compressed(run: &[u8], at: usize) -> bool {
-    let here = run.get(at..).unwrap_or_default();
-    let after_letter = at.checked_sub(1).and_then(|before| run.get(before)).is_some_and(u8::is_ascii_alphanumeric);
-    match here {
-        [b'H', b'4', b's', b'I', ..] => true,
-        [b'e', b'A' | b'F' | b'J' | b'N', ..] => !after_letter,
-        [b'1', b'f' | b'F', b'8', b'b' | b'B', b'0', b'8', ..] | [b'7', b'8', b'0', b'1', ..] => {
-            here.len() >= SHORTEST_HEX - 1
-        }
-        [b'7', b'8', b'5', b'e' | b'E', ..]
-        | [b'7', b'8', b'9', b'c' | b'C', ..]
-        | [b'7', b'8', b'd' | b'D', b'a' | b'A', ..] => here.len() >= SHORTEST_HEX - 1,
-        _ => false,
-    }
+/// As [`is_base64_magic`], in hexadecimal: `1f8b`, and `78` with one of four.
+fn is_hex_magic(last: u32) -> bool {
+    let folded = last | u32::from_be_bytes([FOLD; 4]);
+    folded == u32::from_be_bytes(*b"1f8b")
+        || folded >> 16 == u32::from(u16::from_be_bytes(*b"78"))
+            && matches!(folded as u16, 0x3031 | 0x3565 | 0x3963 | 0x6461)
 }
 
 /// A run without its line ends.
