@@ -12,7 +12,8 @@ use crate::transforms::{TRANSFORMS, Verdict, script};
 
 pub(crate) const SECRET: &str = "sk-live-4fQ2zL9w+Tb71/Xc0m'9";
 
-const SHOW: &str = "print('before', x, 'after')\nprint(x, file=sys.stderr)\nset_result({'value': x, 'k ' + x: [x]})";
+const SHOW: &str =
+    "print('before', x, 'after')\nprint(x, file=sys.stderr)\nset_result({'value': x, 'k ' + x: 'as a name'})";
 const FAIL: &str = "raise ValueError('it is ' + x)";
 
 pub(crate) async fn profile(server: &Server, secret: bool) -> (Admin, Agent) {

@@ -150,6 +150,9 @@ impl Index {
     /// Calls `each` with every needle in `text` and where it begins. `text` need not be folded. Returns how many
     /// fingerprints had to be taken.
     pub(super) fn find(&self, text: &[u8], mut each: impl FnMut(&Needle, std::ops::Range<usize>)) -> u64 {
+        if self.needles.is_empty() {
+            return 0;
+        }
         let (quads, rest) = text.as_chunks::<STRIDE>();
         let Some((first, more)) = quads.split_first() else { return 0 };
         let mut low = u64::from(folded(first));

@@ -59,9 +59,10 @@ use crate::core::Unavailable;
 use crate::domain::{CredentialName, Secret};
 use crate::vault::Setting;
 
-/// Most compiled sets kept, and most bytes of values in them: an automaton takes some tens of bytes for each.
+/// Most compiled sets kept, and most memory they take: one of a hundred ordinary credentials takes about 2 MB, the largest
+/// there can be about 50 MB.
 const CACHED_SETS: usize = 256;
-const CACHED_BYTES: usize = 4 * 1024 * 1024;
+const CACHED_BYTES: usize = 64 * 1024 * 1024;
 /// Compilations at once: a large set takes a core for a tenth of a second.
 const COMPILING_AT_ONCE: usize = 2;
 
@@ -71,7 +72,7 @@ type SetKey = [u8; 32];
 
 struct Compiled {
     redactor: Arc<Redactor>,
-    value_bytes: usize,
+    memory: usize,
     last_used: u64,
 }
 
@@ -108,7 +109,6 @@ impl Handler<Prepare> for Sanitizer {
             return Box::pin(actix::fut::ready(Ok(known.redactor.clone())));
         }
         let permits = self.permits.clone();
-        let value_bytes = secrets_of(&settings).map(|(_, value)| value.expose().len()).sum();
         let compiling = async move {
             // The semaphore is never closed.
             let _permit = permits.acquire().await.map_err(|_| Unavailable::Actor("sanitizer"))?;
@@ -117,16 +117,16 @@ impl Handler<Prepare> for Sanitizer {
         };
         Box::pin(compiling.into_actor(self).map(move |compiled, sanitizer, _| {
             let redactor = compiled?;
-            sanitizer.keep(key, redactor.clone(), value_bytes);
+            sanitizer.keep(key, redactor.clone(), redactor.memory());
             Ok(redactor)
         }))
     }
 }
 
 impl Sanitizer {
-    fn keep(&mut self, key: SetKey, redactor: Arc<Redactor>, value_bytes: usize) {
-        self.compiled.insert(key, Compiled { redactor, value_bytes, last_used: self.uses });
-        let held = |sets: &HashMap<SetKey, Compiled>| sets.values().map(|set| set.value_bytes).sum::<usize>();
+    fn keep(&mut self, key: SetKey, redactor: Arc<Redactor>, memory: usize) {
+        self.compiled.insert(key, Compiled { redactor, memory, last_used: self.uses });
+        let held = |sets: &HashMap<SetKey, Compiled>| sets.values().map(|set| set.memory).sum::<usize>();
         // One set may be larger than all there may be: the one in use always stays.
         while self.compiled.len() > 1 && (self.compiled.len() > CACHED_SETS || held(&self.compiled) > CACHED_BYTES) {
             let oldest = self.compiled.iter().filter(|(other, _)| **other != key).min_by_key(|(_, set)| set.last_used);

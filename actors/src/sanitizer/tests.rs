@@ -1,3 +1,4 @@
+mod clean;
 mod properties;
 mod spell;
 mod work;
