@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::domain::{
@@ -269,8 +270,41 @@ pub struct WorkerInfo {
     pub python: String,
     /// Digest of interpreter and packages (SHA-256, hexadecimal).
     pub environment: String,
-    /// The confinement that is active, in words such as `landlock (ABI 7)`.
-    pub layers: Vec<String>,
+    /// The layers of its confinement, those that are not in force too.
+    pub layers: Vec<SandboxLayer>,
+}
+
+/// One layer of the confinement of scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxLayer {
+    /// Its name, such as `landlock`.
+    pub name: String,
+    /// What it does, in words.
+    pub does: String,
+    /// No script runs without it, unless the server was told to accept a weaker sandbox.
+    pub floor: bool,
+    /// In force.
+    pub active: bool,
+    /// Its extent, such as `ABI 7`, may be empty; or why it is not in force.
+    pub detail: String,
+    /// What it needs.
+    pub turn_on: String,
+}
+
+impl SandboxLayer {
+    /// In a few words: `landlock (ABI 7)`.
+    pub fn summary(&self) -> String {
+        if self.detail.is_empty() { self.name.clone() } else { format!("{} ({})", self.name, self.detail) }
+    }
+}
+
+impl WorkerInfo {
+    /// The layers that no script should run without and that are not in force, in words. Empty unless the server was told to
+    /// accept a weaker sandbox.
+    pub fn degraded(&self) -> Vec<String> {
+        let missing = self.layers.iter().filter(|layer| layer.floor && !layer.active);
+        missing.map(SandboxLayer::summary).collect()
+    }
 }
 
 /// A worker that is ready to run scripts.

@@ -278,7 +278,16 @@ mod tests {
             stderr: String::new(),
             error: Some("NameError: name 'x' is not defined (line 3)".to_owned()),
             traceback: Some("line 3".to_owned()),
-            egress: Vec::new(),
+            egress: vec![EgressEntry {
+                host: "db.example".to_owned(),
+                port: Some(5432),
+                allowed: false,
+                reason: Some("not_listed".to_owned()),
+                count: 3,
+                bytes_sent: None,
+                bytes_received: Some(7),
+                first_at: at(2),
+            }],
         };
         ExecutionView { record, output: Some(Arc::new(output)) }
     }
@@ -308,7 +317,12 @@ mod tests {
     fn the_detail_adds_what_only_the_administrator_sees() {
         let mut detail = ExecutionDetail { view: failed(), script: "print(1)\n".to_owned() };
         let redactions = r#"[{"field":"stdout","credential":"TOKEN","form":"literal","count":2}]"#;
-        let more = format!(r#""script":"print(1)\n","environment":"e1","redactions":{redactions},"suspicious":false"#);
+        let egress =
+            r#"[{"host":"db.example","port":5432,"allowed":false,"reason":"not_listed","count":3,"bytes_sent":null,"#
+                .to_owned()
+                + r#""bytes_received":7,"first_at":"2023-11-14T22:13:20.002Z"}]"#;
+        let lists = format!(r#""redactions":{redactions},"egress":{egress}"#);
+        let more = format!(r#""script":"print(1)\n","environment":"e1",{lists},"suspicious":false"#);
         assert_eq!(text(execution_detail(&detail)), format!("{{{HEAD},{FAILED},{more}}}"));
         detail.view.record.suspicious = true;
         assert!(text(execution_detail(&detail)).ends_with(r#""suspicious":true}"#));

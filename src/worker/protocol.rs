@@ -6,7 +6,7 @@
 use std::fmt;
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
-use airlock_actors::ports::{EgressSeen, OutputStream, RunToken};
+use airlock_actors::ports::{EgressSeen, OutputStream, RunToken, SandboxLayer};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -89,8 +89,8 @@ pub struct Ready {
     pub python: String,
     /// Digest of interpreter and packages.
     pub environment: String,
-    /// The confinement that is active, in words.
-    pub layers: Vec<String>,
+    /// The layers of its confinement.
+    pub layers: Vec<SandboxLayer>,
 }
 
 /// What a part belongs to. Parts of the same piece follow each other in order.

@@ -21,8 +21,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::GuardArgs;
+use super::confine::Report;
 use super::confine::landlock::{READABLE, existing, kernel_abi};
-use super::confine::{Layer, Report};
+use super::confine::layers::Layer;
 
 const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
 

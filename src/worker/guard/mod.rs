@@ -29,9 +29,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use airlock_actors::ports::SandboxLayer;
 use nix::sys::prctl;
 
-use self::confine::Layer;
+use self::confine::capabilities;
+use self::confine::layers::{self, Layer};
 use self::confine::rlimits::{no_core_dumps, open_files_to_hard_limit};
 use self::forkserver::ForkServer;
 use self::supervise::Guard;
@@ -114,19 +116,19 @@ fn harden() -> Result<(), String> {
     nix::errno::Errno::result(closed).map_err(why("close inherited descriptors"))?;
     prctl::set_dumpable(false).map_err(why("hide its memory"))?;
     prctl::set_no_new_privs().map_err(why("give up new privileges"))?;
+    capabilities::drop_all().map_err(why("give up its capabilities"))?;
     no_core_dumps().map_err(why("switch core dumps off"))?;
     open_files_to_hard_limit().map_err(why("raise its limit of open files"))
 }
 
-fn describe(args: &GuardArgs, layers: &[Layer]) -> Vec<String> {
+/// What `airlock confine` said, with what is the guard's own to say.
+fn describe(args: &GuardArgs, confined: &[Layer]) -> Vec<SandboxLayer> {
     let user = nix::unistd::geteuid();
     let user = match args.own_user {
-        true => format!("own user ({user})"),
-        false => format!("degraded: no user of its own (runs as {user})"),
+        true => Layer::active(layers::OWN_USER, format!("user {user}")),
+        false => Layer::missing(layers::OWN_USER, format!("scripts run as the server's user {user}")),
     };
-    let mut all = vec![user];
-    all.extend(layers.iter().map(Layer::describe));
-    all
+    layers::described(&[&[user], confined].concat())
 }
 
 /// A line for the server's log.

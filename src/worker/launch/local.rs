@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use super::lease::Lease;
 use super::process::{GuardCommand, start};
 use super::python::{self, Interpreter};
+use crate::worker::guard::confine::capabilities;
 
 /// A guard that says nothing for so long will not.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
@@ -83,7 +84,8 @@ impl LocalLauncher {
         if config.uid_base == 0 {
             return Err(LaunchError("workers must not run as root: the first worker user can't be 0".to_owned()));
         }
-        let plan = Plan { own_users: user.is_root(), binary: Arc::new(binary), tmp_base, config };
+        let own_users = user.is_root() && capabilities::may_manage_users();
+        let plan = Plan { own_users, binary: Arc::new(binary), tmp_base, config };
         Ok(Self { interpreter: OnceCell::new(), plan: Arc::new(plan) })
     }
 

@@ -8,7 +8,7 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
-use super::Layer;
+use super::layers::{LANDLOCK, Layer, SCOPES};
 
 /// Newest ABI whose rights are asked for; of those, the kernel gives what it knows. Version 9's are about path-name Unix
 /// sockets, which the filter refuses whole.
@@ -74,19 +74,29 @@ pub(crate) fn existing<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<PathBuf
     paths.filter(|path| path.is_absolute() && *path != Path::new("/") && path.exists()).map(Path::to_path_buf).collect()
 }
 
+/// The first ABI that scopes signals and abstract Unix sockets.
+const ABI_WITH_SCOPES: u32 = 6;
+
 /// Puts the calling process, and so all that it starts, into the domain.
-pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Layer {
-    match domain(read, write) {
+pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> [Layer; 2] {
+    let (why, abi) = match domain(read, write) {
         Ok(status) if status.ruleset != RulesetStatus::NotEnforced => {
-            let abi = match status.landlock {
-                LandlockStatus::Available { kernel_abi: Some(abi), .. } => format!("{abi}"),
-                LandlockStatus::Available { effective_abi, .. } => format!("{effective_abi}"),
-                LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => "none".to_owned(),
+            let kernel = match status.landlock {
+                LandlockStatus::Available { kernel_abi: Some(abi), .. } => u32::try_from(abi).unwrap_or(0),
+                _ => kernel_abi(),
             };
-            Layer::Active(format!("landlock (ABI {abi})"))
+            return [Layer::active(LANDLOCK, format!("ABI {kernel}")), scopes(kernel)];
         }
-        Ok(_) => Layer::Missing("landlock: the kernel has none or it is switched off".to_owned()),
-        Err(error) => Layer::Missing(format!("landlock: {error}")),
+        Ok(_) => ("the kernel has none or it is switched off".to_owned(), 0),
+        Err(error) => (error.to_string(), 0),
+    };
+    [Layer::missing(LANDLOCK, why), scopes(abi)]
+}
+
+fn scopes(abi: u32) -> Layer {
+    match abi {
+        ABI_WITH_SCOPES.. => Layer::active(SCOPES, ""),
+        _ => Layer::missing(SCOPES, format!("the kernel's Landlock has ABI {abi}, this needs {ABI_WITH_SCOPES}")),
     }
 }
 

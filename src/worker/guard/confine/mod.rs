@@ -3,6 +3,9 @@
 //!
 //! | layer | file |
 //! | --- | --- |
+//! | the table of all layers | [`layers`] |
+//! | namespaces, where they can be had | [`namespaces`] |
+//! | no capabilities | [`capabilities`] |
 //! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
 //! | Landlock: what may be read, executed and written | [`landlock`] |
 //! | seccomp: system calls nobody needs here, and those that the guard answers | [`seccomp`], its rules in [`rules`] |
@@ -10,7 +13,10 @@
 //! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). Which hosts may be reached is
 //! decided outside, by the guard (`guard/egress`): what reports the layers hands it the listener.
 
+pub(crate) mod capabilities;
 pub mod landlock;
+pub mod layers;
+mod namespaces;
 pub mod rlimits;
 pub mod rules;
 pub mod seccomp;
@@ -27,6 +33,8 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
+
+use self::layers::Layer;
 
 /// `airlock confine`: applies the confinement to itself, then becomes another program.
 #[derive(Debug, clap::Args)]
@@ -48,25 +56,6 @@ pub struct ConfineArgs {
     pub command: Vec<OsString>,
 }
 
-/// What became of one layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Layer {
-    /// In force, in words such as `landlock (ABI 7)`.
-    Active(String),
-    /// Not in force: which and why.
-    Missing(String),
-}
-
-impl Layer {
-    /// As `WorkerInfo::layers` names it.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Active(what) => what.clone(),
-            Self::Missing(what) => format!("degraded: {what}"),
-        }
-    }
-}
-
 /// What `airlock confine` tells the guard before it becomes the other program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
@@ -84,18 +73,17 @@ pub fn run_cli(args: ConfineArgs) -> ExitCode {
         reporter.send(&Report::Failed(why), None);
         return ExitCode::FAILURE;
     }
-    let (layers, listener) = apply(&args);
-    let missing = layers.iter().filter_map(|layer| match layer {
-        Layer::Missing(what) => Some(what.as_str()),
-        Layer::Active(_) => None,
-    });
-    let missing = missing.collect::<Vec<_>>().join("; ");
-    if !missing.is_empty() && !args.allow_degraded {
-        let sentence = format!(
-            "the sandbox is not complete here: {missing}. Run Airlock on a kernel with Landlock (5.13 or later) and seccomp, \
-             or accept a weaker sandbox with --allow-degraded-sandbox"
-        );
-        reporter.send(&Report::Failed(sentence), None);
+    let (layers, listener) = match apply(&args) {
+        Ok(applied) => applied,
+        Err(why) => {
+            reporter.send(&Report::Failed(why), None);
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(why) = layers::refusal(&layers)
+        && !args.allow_degraded
+    {
+        reporter.send(&Report::Failed(why), None);
         return ExitCode::FAILURE;
     }
     let Some((program, arguments)) = args.command.split_first() else { return ExitCode::FAILURE };
@@ -124,23 +112,33 @@ fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
 }
 
 /// Applies every layer in the order in which none hinders the next. Returns the listener for the guard, too.
-fn apply(args: &ConfineArgs) -> (Vec<Layer>, Option<OwnedFd>) {
-    let mut layers = vec![no_new_privileges(), rlimits::for_everything(), landlock::restrict(&args.read, &args.write)];
+fn apply(args: &ConfineArgs) -> Result<(Vec<Layer>, Option<OwnedFd>), String> {
+    // First: it needs system calls that the later layers refuse, and gives capabilities that the next one takes.
+    let namespaces = namespaces::enter()?;
+    let mut all = vec![namespaces, no_capabilities(), no_new_privileges(), rlimits::for_everything()];
+    all.extend(landlock::restrict(&args.read, &args.write));
     let (asking, listener) = seccomp::install_asking();
-    layers.push(asking);
+    all.push(asking);
     // Last: the filter refuses system calls that the other layers need.
-    layers.push(seccomp::install_refusing());
-    (layers, listener)
+    all.push(seccomp::install_refusing());
+    Ok((all, listener))
+}
+
+fn no_capabilities() -> Layer {
+    match capabilities::drop_all() {
+        Ok(()) => Layer::active(layers::NO_CAPABILITIES, ""),
+        Err(error) => Layer::missing(layers::NO_CAPABILITIES, format!("some stay: {error}")),
+    }
 }
 
 fn no_new_privileges() -> Layer {
     // The fork server must not outlive the guard. Set here, after the guard's own fork, since a fork clears it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
-        return Layer::Missing(format!("no signal at the guard's end: {error}"));
+        return Layer::missing(layers::NO_NEW_PRIVS, format!("no signal at the guard's end: {error}"));
     }
     match prctl::set_no_new_privs() {
-        Ok(()) => Layer::Active("no_new_privs".to_owned()),
-        Err(error) => Layer::Missing(format!("no_new_privs: {error}")),
+        Ok(()) => Layer::active(layers::NO_NEW_PRIVS, ""),
+        Err(error) => Layer::missing(layers::NO_NEW_PRIVS, error.to_string()),
     }
 }
 

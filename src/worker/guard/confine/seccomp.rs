@@ -12,7 +12,7 @@ use seccompiler::{
     TargetArch, apply_filter, sock_filter,
 };
 
-use super::Layer;
+use super::layers::{EGRESS, Layer, SECCOMP};
 use super::rules::{Answer, Argument, Rule, Test, all};
 
 /// The action that stands for "ask the guard" until the program is compiled: seccompiler has none for it.
@@ -23,14 +23,14 @@ const PLACEHOLDER: u16 = 0x6172;
 pub(super) fn install_asking() -> (Layer, Option<OwnedFd>) {
     let rules = all();
     match compile(&rules, Answer::AskGuard).and_then(|filter| listen(&filter)) {
-        Ok(listener) => (Layer::Active("egress guard (seccomp user notification)".to_owned()), Some(listener)),
+        Ok(listener) => (Layer::active(EGRESS, ""), Some(listener)),
         Err(error) => {
             let refused = compile_with(&rules, Answer::AskGuard, errno(libc::EPERM)).and_then(|filter| apply(&filter));
             let network = match refused {
                 Ok(()) => "scripts have no network".to_owned(),
                 Err(error) => format!("and the network can't be closed: {error}"),
             };
-            (Layer::Missing(format!("egress guard: {error}; {network}")), None)
+            (Layer::missing(EGRESS, format!("{error}; {network}")), None)
         }
     }
 }
@@ -42,10 +42,10 @@ pub(super) fn install_refusing() -> Layer {
     let denied = rules.iter().filter(|rule| rule.answer == Answer::NotPermitted).count();
     for answer in [Answer::Done, Answer::NotThere, Answer::NotPermitted] {
         if let Err(error) = compile(&rules, answer).and_then(|filter| apply(&filter)) {
-            return Layer::Missing(format!("seccomp: {error}"));
+            return Layer::missing(SECCOMP, error);
         }
     }
-    Layer::Active(format!("seccomp ({denied} denied)"))
+    Layer::active(SECCOMP, format!("{denied} denied"))
 }
 
 fn apply(filter: &BpfProgram) -> Result<(), String> {
