@@ -80,7 +80,11 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("xor with a constant, in hex", "bytes(c ^ 42 for c in s.encode()).hex()", Through),
     ("one large number", "str(int.from_bytes(s.encode(), 'big'))", Through),
     ("base64, five deep", "b64(b64(b64(b64(b64(s)))))", Through),
-    ("base64 with an alphabet of its own", "b64(s).translate(str.maketrans('ABCDEFabcdef', 'abcdefABCDEF'))", Through),
+    (
+        "base64 with an alphabet of its own",
+        "b64(s).translate(str.maketrans(string.ascii_letters, string.ascii_letters[1:] + 'a'))",
+        Through,
+    ),
     ("bzip2 or LZMA in base64", "b64(bz2.compress(s.encode()))", Through),
     ("deflate without a header, in base64", "b64(zlib.compress(s.encode(), wbits=-15))", Through),
     ("uuencode", "binascii.b2a_uu(s.encode()).decode().strip()", Through),
@@ -94,7 +98,7 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
 /// A script that makes the text and hands it to `show`.
 pub(crate) fn script(expression: &str, show: &str) -> String {
     format!(
-        "import base64, binascii, bz2, codecs, gzip, html, json, shlex, sys, textwrap, urllib.parse, zlib\n\
+        "import base64, binascii, bz2, codecs, gzip, html, json, shlex, string, sys, textwrap, urllib.parse, zlib\n\
          def b64(x):\n    return base64.b64encode(x.encode() if isinstance(x, str) else x).decode()\n\
          s = settings['KEY']\nx = {expression}\n{show}\n"
     )

@@ -21,8 +21,9 @@ const GRAM: usize = 8;
 /// Needles from this length on have grams of eight bytes.
 const LONG: usize = GRAM + STRIDE - 1;
 const SHORT_GRAM: u64 = 0x00FF_FFFF_FFFF;
-/// Bits of a bitmap for each gram in it: one in this many looks asks the table in vain, a little fewer in text.
-const BITS_FOR_A_GRAM: usize = 48;
+/// Bits of a bitmap for each gram in it. Each sets two bits of one word, so that about one look in fifty asks the table in
+/// vain; more bits would be right more often, and fall out of the caches next to the core.
+const BITS_FOR_A_GRAM: usize = 16;
 /// Places of a needle that are compared for where its grams are best taken.
 const PLACES: usize = 24;
 
@@ -259,7 +260,7 @@ fn mixed(number: u64) -> u64 {
 #[derive(Default)]
 struct Bitmap {
     words: Vec<u64>,
-    /// How far to shift a hash for a bit's number; a word has 64 of them.
+    /// How far to shift a hash for a word's number.
     shift: u32,
 }
 
@@ -268,25 +269,27 @@ impl Bitmap {
         if count == 0 {
             return Self::default();
         }
-        let bits = (count * BITS_FOR_A_GRAM).next_power_of_two().max(64);
-        Self { words: vec![0; bits / 64], shift: 64 - bits.trailing_zeros() }
+        let words = (count * BITS_FOR_A_GRAM / 64).next_power_of_two().max(2);
+        Self { words: vec![0; words], shift: 64 - words.trailing_zeros() }
     }
 
-    fn place(&self, gram: u64) -> (usize, u32) {
-        let hash = gram.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift.min(63);
-        ((hash / 64) as usize, (hash % 64) as u32)
+    /// Which word, and which of its bits.
+    fn place(&self, gram: u64) -> (usize, u64) {
+        let hash = gram.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let (word, bits) = (hash >> self.shift.min(63), hash >> 20);
+        (word as usize, 1 << (bits % 64) | 1 << (bits / 64 % 64))
     }
 
     fn set(&mut self, gram: u64) {
-        let (word, bit) = self.place(gram);
+        let (word, bits) = self.place(gram);
         if let Some(word) = self.words.get_mut(word) {
-            *word |= 1 << bit;
+            *word |= bits;
         }
     }
 
     fn has(&self, gram: u64) -> bool {
-        let (word, bit) = self.place(gram);
-        self.words.get(word).is_some_and(|word| word >> bit & 1 == 1)
+        let (word, bits) = self.place(gram);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
     }
 
     fn memory(&self) -> usize {

@@ -127,13 +127,17 @@ fn place(part: &Part, form: Form, text: &[u8]) -> Place {
         // Neither its other case nor its characters with things between: ordinary text has those. Numbers and base64 are no
         // ordinary text.
         let told_apart = form >= Form::Hex && squeezed.len() >= least.max(ENOUGH_OF_A_WORD) && part.text.len() >= 4;
-        return if told_apart { Place::Index(squeezed) } else { few_letters(part, text) };
+        return if told_apart { Place::Index(squeezed) } else { few_letters(part, form, text) };
     }
-    if squeezed.len() >= least { Place::Index(squeezed) } else { few_letters(part, text) }
+    if squeezed.len() >= least { Place::Index(squeezed) } else { few_letters(part, form, text) }
 }
 
 /// A text of many characters but few letters and digits is searched for as it is.
-fn few_letters(part: &Part, text: &[u8]) -> Place {
+fn few_letters(part: &Part, form: Form, text: &[u8]) -> Place {
+    // Every short value has such forms: a pass over every text for them is more than they are worth.
+    if form == Form::Base85 {
+        return Place::Nowhere;
+    }
     let letters = squeezed_and_folded(part.text.as_bytes());
     let punctuated = part.text.len() >= SHORTEST && letters.len() < SHORTEST;
     let of_some_letters = part.freedom != Freedom::Exactly;
