@@ -156,7 +156,7 @@ fn json() -> String {
             "{{\"id\":{},\"name\":\"{} {}\",\"email\":\"{}@example.org\",\"active\":{},\"balance\":{}.{:02},\"tags\":[\"new\",\"eu\"],\
              \"address\":{{\"street\":\"{} Main Street\",\"zip\":\"{:05}\"}},\"uuid\":\"{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}\"}},\n",
             number % 1_000_000, numbers.text("abcdefghijklmnopqrstuvwxyz", 6), numbers.text("abcdefghijklmnopqrstuvwxyz", 9),
-            numbers.text("abcdefghijklmnopqrstuvwxyz", 8), number % 2 == 0, number % 10_000, number % 100, number % 300,
+            numbers.text("abcdefghijklmnopqrstuvwxyz", 8), number.is_multiple_of(2), number % 10_000, number % 100, number % 300,
             number % 100_000, number & 0xffff_ffff, number >> 16 & 0xffff, number >> 20 & 0xfff, number >> 30 & 0xfff,
             numbers.next() & 0xffff_ffff_ffff,
         ));

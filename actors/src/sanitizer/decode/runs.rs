@@ -122,17 +122,22 @@ const ROLES: [u8; 256] = {
     while byte < 256 {
         let sextet = SEXTETS[byte];
         if sextet != 255 {
-            roles[byte] = (sextet & 32 == 0) as u8 * FIRST
-                | (sextet & 8 == 0) as u8 * SECOND
-                | (sextet & 2 == 0) as u8 * THIRD
-                | (byte as u8 >= b'2' && byte as u8 <= b'7') as u8 * HIGH_NIBBLE
-                | (byte as u8).is_ascii_hexdigit() as u8 * LOW_NIBBLE
-                | matches!(byte as u8, b'A' | b'F' | b'J' | b'N' | b'I') as u8 * COMPRESSED;
+            let hex = (byte as u8).is_ascii_hexdigit();
+            let of_compressed = matches!(byte as u8, b'A' | b'F' | b'J' | b'N' | b'I');
+            roles[byte] = role(FIRST, sextet & 32 == 0)
+                | role(SECOND, sextet & 8 == 0)
+                | role(THIRD, sextet & 2 == 0)
+                | role(HIGH_NIBBLE, byte as u8 >= b'2' && byte as u8 <= b'7')
+                | role(LOW_NIBBLE, hex)
+                | role(COMPRESSED, of_compressed);
         }
         byte += 1;
     }
     roles
 };
+const fn role(bit: u8, has: bool) -> u8 {
+    if has { bit } else { 0 }
+}
 const FIRST: u8 = 1;
 const SECOND: u8 = 2;
 const THIRD: u8 = 4;

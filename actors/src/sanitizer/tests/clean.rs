@@ -49,7 +49,7 @@ drwxr-xr-x 12 root root 4096 Nov 28 05:26 ..   pid=31337 rss=120.5MB load=0.42 0
 "#;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_found_in_ordinary_text_whatever_the_values(

@@ -47,7 +47,7 @@ fn assert_nothing_left(value: &str, name: &str, spelled: &str, shown: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
 
     #[test]
     fn no_form_of_any_value_is_left(
