@@ -26,9 +26,11 @@ impl Redactor {
             // part of one is not shown on either side (SA-3).
             let scan = self.search(&head, true);
             let head_hits = self.hits(&scan, usize::MAX);
-            let end = front_cut(&head, &head_hits, half.min(scan.open));
-            self.count(&scan, end, field, counts);
             let at_risk = self.at_risk();
+            // Of something encoded that goes on for long, what lies further back was searched as a whole.
+            let open = scan.open.max(head.len().saturating_sub(at_risk)).min(scan.value_open);
+            let end = front_cut(&head, &head_hits, half.min(open));
+            self.count(&scan, end, field, counts);
             let tail_hits = self.find(&tail.bytes, field, counts);
             let wanted = tail.bytes.len().saturating_sub(half).max(at_risk.min(tail.bytes.len()));
             let start = back_cut(&tail.bytes, &tail_hits, wanted);

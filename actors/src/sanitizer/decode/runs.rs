@@ -85,7 +85,7 @@ fn end_of_run(text: &[u8], start: usize, mut at: usize) -> usize {
 pub(in crate::sanitizer) fn begin_of_word(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     let goes_on = text.get(at).is_some_and(|byte| in_alphabet(*byte));
-    if goes_on { at - before.iter().rev().take_while(|byte| in_alphabet(**byte)).count() } else { at }
+    if goes_on { at - before.iter().rev().take(LONGEST_RUN).take_while(|byte| in_alphabet(**byte)).count() } else { at }
 }
 
 /// Where a run begins that the end of `text` may belong to, if more text follows; the end itself if none.
