@@ -6,6 +6,7 @@
 mod agent;
 mod floor;
 mod measure;
+mod paused;
 mod report;
 mod sanitizer;
 mod server;
@@ -56,6 +57,9 @@ struct Args {
     /// Profiles that these agents share.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     profiles: u32,
+    /// Measure instead so many executions that wait for their LLM at once.
+    #[arg(long, value_name = "N", requires = "airlock", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    paused: Option<u32>,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -99,6 +103,9 @@ async fn main() -> Result<()> {
         report::print(&sanitizer::rows(rounds)?, &format!("texts of 8 MiB, scrubbed {rounds} times each"), json);
         return Ok(());
     }
+    if let (Some(executions), Some(binary)) = (args.paused, &args.airlock) {
+        return measure_paused(&args, binary, executions).await;
+    }
     let mut starts = Vec::new();
     let server = if let Some(binary) = &args.airlock {
         for _ in 0..4 {
@@ -129,6 +136,21 @@ async fn main() -> Result<()> {
         gathered.first_error.as_ref().map(|error| format!("\nfirst error: {error}")).unwrap_or_default()
     );
     report::print(&rows(gathered, &starts, idle), &note, args.json);
+    Ok(())
+}
+
+async fn measure_paused(args: &Args, binary: &std::path::Path, executions: u32) -> Result<()> {
+    let most = executions.to_string();
+    let server = Server::start_with(binary, &["--max-paused", &most]).await?;
+    let admin = Admin::open(&server.url, &args.password).await?;
+    let wanted = paused::Paused {
+        executions: executions as usize,
+        profiles: args.profiles as usize,
+        agents: args.agents as usize,
+    };
+    let rows = paused::measure(&server, &admin, &wanted).await?;
+    let note = format!("{} profiles, answered by {} agents", args.profiles, args.agents);
+    report::print(&rows, &note, args.json);
     Ok(())
 }
 

@@ -16,4 +16,5 @@ mod support;
 mod degraded;
 mod full_disk;
 mod kill9;
+mod pauses;
 mod start_stop;

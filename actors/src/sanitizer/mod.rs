@@ -28,6 +28,7 @@ mod form;
 mod held;
 mod index;
 mod intervals;
+mod live;
 mod marker;
 mod needles;
 mod output;
@@ -49,6 +50,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 pub use counts::Counts;
+pub use live::LiveScrub;
 pub use output::Captured;
 pub use redactor::Redactor;
 pub use result::RefusedResult;

@@ -99,7 +99,7 @@ impl Stream {
 
 /// Where to cut at `at` or before it, so that no hit, nor anything it may go on in, is cut, and what is left is found to be
 /// the same without what is before it.
-fn uncut(text: &[u8], hits: &[Hit], at: usize) -> usize {
+pub(super) fn uncut(text: &[u8], hits: &[Hit], at: usize) -> usize {
     let mut cut = at;
     loop {
         let moved = cut_before(text, begin_of_hit(hits, cut));

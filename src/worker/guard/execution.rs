@@ -16,8 +16,8 @@ use super::accounting::{Meter, beyond_cpu, explained};
 use super::capture::{self, Capture};
 use super::channel::{Channel, Report};
 use super::confine::rlimits::{ExecutionLimit, for_execution};
-use super::{descendants, oom};
-use crate::worker::protocol::{Outcome, Run};
+use super::{descendants, freeze, oom};
+use crate::worker::protocol::{Outcome, Reply, Run};
 use crate::worker::tree::TreeRemoval;
 
 /// Where a process is in its life. It only goes on.
@@ -53,6 +53,8 @@ pub(crate) struct Execution {
     removal_began: Option<Instant>,
     /// What it was seen to use.
     meter: Meter,
+    /// Stands still with all its processes, waiting for its LLM.
+    frozen: bool,
     /// Process and the descriptor that names it whatever becomes of the number.
     process: Option<(Pid, OwnedFd)>,
 }
@@ -81,6 +83,7 @@ impl Execution {
             removal: None,
             removal_began: None,
             meter: Meter::default(),
+            frozen: false,
             process: None,
         };
         Ok((execution, [channel_theirs, stdout_theirs, stderr_theirs]))
@@ -123,6 +126,36 @@ impl Execution {
         // SAFETY: `value` outlives the call and no old value is asked for.
         let set = unsafe { libc::prlimit(pid.as_raw(), limit.resource as _, &value, std::ptr::null_mut()) };
         Errno::result(set).map(drop)
+    }
+
+    /// Has it stand still, if it said that it only waits: then how many of its batches were answered.
+    pub(crate) fn pause(&mut self) -> Option<u32> {
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let answered = self.channel.asking.take_idle()?;
+        let (pid, _) = self.process.as_ref()?;
+        self.frozen = true;
+        if !freeze::freeze(*pid) {
+            let text = "ProcessDied: the script starts processes without end while it waits for its LLM".to_owned();
+            self.end(failure(ErrorType::ProcessDied, text));
+            return None;
+        }
+        Some(answered)
+    }
+
+    /// Passes an answer on; with the last of a batch it goes on.
+    pub(crate) fn answer(&mut self, batch: u32, index: u32, last: bool, reply: &Reply<'_>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.channel.answer(batch, index, last, reply);
+        if last {
+            self.channel.asking.answered(batch);
+            if let (true, Some((pid, _))) = (std::mem::take(&mut self.frozen), &self.process) {
+                freeze::thaw(*pid);
+            }
+        }
     }
 
     /// Its process, while there is one.
@@ -170,6 +203,10 @@ impl Execution {
 
     /// Adds up what it uses, and ends it if that is beyond its limits. `tmp_root`: the worker's temporary folder.
     pub(crate) fn measure(&mut self, tmp_root: &OwnedFd) {
+        if self.frozen {
+            // It uses no more than it did when it stopped.
+            return;
+        }
         let (Some((pid, _)), Some((_, limits))) = (&self.process, &self.run) else { return };
         let folder = Folder { parent: tmp_root, name: &self.folder };
         if let Some(outcome) = self.meter.sample(*pid, folder, limits) {
@@ -221,6 +258,8 @@ pub(crate) fn verdict_of_report(report: Report, limits: &RunLimits) -> Outcome {
     let error_type = match name.as_str() {
         "SandboxFailed" => ErrorType::SandboxFailed,
         "ResultTooLarge" => ErrorType::ResultTooLarge,
+        "LlmTimeout" => ErrorType::LlmTimeout,
+        "LlmLimit" => ErrorType::LlmLimit,
         _ => ErrorType::Python(name),
     };
     Outcome::Failed { error_type, error, traceback }

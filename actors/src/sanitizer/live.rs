@@ -1,0 +1,110 @@
+//! Scrubbing a stream while it grows: what is released can't be part of a hit any more, and is the beginning of what the whole
+//! is scrubbed to.
+
+use super::redactor::{Redactor, lossy};
+use super::stream::uncut;
+
+/// How many raw bytes of a stream have been released, and whose marker was the last of that.
+#[derive(Debug, Default)]
+pub struct LiveScrub {
+    released: usize,
+    after: Option<u32>,
+}
+
+impl Redactor {
+    /// What more of a stream can be shown: `raw` is all of its head that is there, of which no more than the first `half` are
+    /// shown before the end. Looks at about `most` bytes, at more only where those are held back; says whether it stopped for
+    /// that.
+    pub fn scrub_live(&self, raw: &[u8], state: &mut LiveScrub, half: usize, most: usize) -> (String, bool) {
+        let from = state.released;
+        let mut window = most.max(1024);
+        loop {
+            let end = from.saturating_add(window).min(raw.len());
+            let part = raw.get(from..end).unwrap_or_default();
+            let scan = self.search(part, true);
+            let mut wanted = scan.open.min(half.saturating_sub(from));
+            while wanted > 0 && part.get(wanted).is_some_and(|byte| byte & 0xC0 == 0x80) {
+                wanted -= 1;
+            }
+            let cut = uncut(part, &self.hits(&scan, usize::MAX), wanted);
+            if cut == 0 && end < raw.len() && from < half {
+                window = window.saturating_mul(2);
+                continue;
+            }
+            let hits = self.hits(&scan, cut);
+            let (shown, begin) = match hits.split_first() {
+                // Its marker is there already.
+                Some((first, rest))
+                    if first.range.start == 0 && first.credential.is_some() && first.credential == state.after =>
+                {
+                    (rest, first.range.end)
+                }
+                _ => (hits.as_slice(), 0),
+            };
+            let text = lossy(self.replaced(part, begin..cut, shown));
+            if cut > 0 {
+                state.after = hits.last().filter(|hit| hit.range.end == cut).and_then(|hit| hit.credential);
+            }
+            state.released = from + cut;
+            return (text, cut > 0 && end < raw.len() && state.released < half);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{CredentialName, Secret};
+    use crate::sanitizer::{Captured, Counts};
+
+    fn redactor(values: &[String]) -> Redactor {
+        let named: Vec<(CredentialName, Secret)> = (0..)
+            .zip(values)
+            .map(|(index, value)| (format!("C{index}").parse().expect("a name"), Secret::new(value.clone())))
+            .collect();
+        Redactor::compile(named.iter().map(|(name, value)| (name, value)))
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_grows_it_is_the_beginning_of_the_whole(
+            values in proptest::collection::vec("[ab]{2,5}", 0..3),
+            text in "[abc\u{e9}\u{20ac}\u{1f600}]{0,80}",
+            cuts in proptest::collection::vec(1usize..9, 1..20),
+            keep in 8usize..200,
+        ) {
+            let redactor = redactor(&values);
+            let raw = text.as_bytes();
+            let captured = Captured { head: raw.to_vec(), tail: None };
+            let whole = redactor.scrub_output(captured, keep, "stdout", &mut Counts::default());
+            let (mut state, mut shown, mut there) = (LiveScrub::default(), String::new(), 0);
+            for cut in cuts.iter().cycle() {
+                there = (there + cut).min(raw.len());
+                loop {
+                    let (more, unfinished) = redactor.scrub_live(&raw[..there], &mut state, keep / 2, 7);
+                    shown.push_str(&more);
+                    prop_assert!(whole.starts_with(&shown), "{:?} is not how {:?} begins", shown, whole);
+                    if !unfinished {
+                        break;
+                    }
+                }
+                if there == raw.len() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clean_output_is_shown_but_for_what_could_become_a_hit() {
+        let redactor = redactor(&["hunter2-hunter2".to_owned()]);
+        let mut state = LiveScrub::default();
+        let (shown, _) = redactor.scrub_live(b"first line\nsecond line\nhunter2", &mut state, 1024, 1024);
+        assert_eq!(shown, "first line\nsecond line\n");
+        let (shown, _) =
+            redactor.scrub_live(b"first line\nsecond line\nhunter2-hunter2 and so on and on", &mut state, 1024, 1024);
+        assert_eq!(shown, "[REDACTED] and so on and ");
+    }
+}
