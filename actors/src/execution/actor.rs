@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::awaiting::{commit_until_stored, conclude, wait_for_lease};
 use super::directory::{Command, Directory, Seat};
+use super::leak::leaked;
 use super::live::{LiveOutput, Publisher};
 use super::machine::{Effect, Event, KILL_GRACE, Slot, State, Terms, Verdict};
 use super::outcome::{self, Remains};
@@ -22,6 +23,7 @@ use crate::domain::{
     RunLimits,
 };
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
+use crate::profile_registry::ProfileRegistry;
 use crate::runtime::Mailbox;
 use crate::sanitizer::{Prepare, Redactor, Sanitizer};
 use crate::vault::{Resolve, Setting, Vault};
@@ -37,6 +39,8 @@ pub struct Parts {
     pub vault: Mailbox<Vault>,
     /// Gives slots again, should the pool have lost its queue.
     pub pool: Mailbox<WorkerPool>,
+    /// Hears of leaks.
+    pub registry: Mailbox<ProfileRegistry>,
     /// Gives redactors.
     pub sanitizer: Mailbox<Sanitizer>,
     /// Where polls look.
@@ -357,8 +361,12 @@ impl Execution {
             _ => Arc::new(Redactor::compile(std::iter::empty())),
         };
         let store = self.parts.store.clone();
+        let parts = self.parts.clone();
         let finishing = async move {
             let (record, output) = conclude(record, verdict, remains, redactor, now).await;
+            if record.suspicious {
+                leaked(&parts, &record).await;
+            }
             let output = Arc::new(output);
             let write = Write::FinishExecution { record: record.clone(), output: output.clone() };
             (commit_until_stored(&*store, vec![write]).await, record, output)

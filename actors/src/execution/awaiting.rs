@@ -18,8 +18,9 @@ use crate::worker_pool::{Enter, Entered, Lease, WaitEnd, WorkerPool};
 pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 /// Failures that are no full disk after which a write is given up.
 const MOST_FAILURES: u32 = 600;
-/// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a fifth of a millisecond.
-const SCRUB_INLINE_BYTES: usize = 64 * 1024;
+/// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a twentieth of a millisecond, and a few when
+/// it is made to be slow.
+pub(super) const SCRUB_INLINE_BYTES: usize = 16 * 1024;
 
 /// Waits for a slot. A pool that lost its queue (it panicked and was started again) is asked anew: an acknowledged
 /// execution does not wait for nothing.
@@ -50,8 +51,8 @@ pub(super) async fn conclude(
     redactor: Arc<Redactor>,
     now: Timestamp,
 ) -> (ExecutionRecord, ExecutionOutput) {
-    let result_bytes = remains.end.as_ref().and_then(|end| end.result.as_ref()).map_or(0, String::len);
-    if remains.stdout.len() + remains.stderr.len() + result_bytes <= SCRUB_INLINE_BYTES {
+    let reported = remains.end.as_ref().map_or(0, |end| end.text_bytes());
+    if remains.stdout.len() + remains.stderr.len() + reported <= SCRUB_INLINE_BYTES {
         return outcome::conclude(record, &verdict, remains, &redactor, now);
     }
     let if_it_fails = record.clone();

@@ -15,6 +15,7 @@
 mod actor;
 mod awaiting;
 mod directory;
+mod leak;
 mod live;
 mod machine;
 mod outcome;

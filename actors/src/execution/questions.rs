@@ -22,7 +22,7 @@ use crate::worker_pool::{Reenter, Reentered, RunningSlot, WorkerPool};
 /// Most requests that one execution makes.
 pub(crate) const MAX_REQUESTS: u32 = 10_000;
 /// Prompts up to this size are scrubbed on the actor's own thread.
-const SCRUB_INLINE_BYTES: usize = 64 * 1024;
+const SCRUB_INLINE_BYTES: usize = 16 * 1024;
 
 /// An answer to a request.
 pub(crate) struct Respond {
