@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test deps lint licences test-python test-rust crash bench clean
+.PHONY: help run demo build ui test deps lint licences test-python test-rust test-ui test-browser crash bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,24 @@ run: build ## Build Airlock and start it on port 9090 with its data in ./data
 demo: build ## Show the whole story on a temporary instance
 	@target/release/airlock demo
 
-build: deps ## Build the release binary
+build: deps ui ## Build the release binary, with the web UI in it where npm is there
 	$(CARGO) build --release --locked --package airlock
 
-test: deps lint licences test-python test-rust ## Install what the tests need and run them all
+# The web UI, built into static/dist, which cargo embeds. Without npm there is none, and the page says how to build it.
+NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2>/dev/null && command -v npm)
+UI_SOURCES := $(shell find static -type f -not -path '*/node_modules/*' -not -path 'static/dist/*')
+
+ui: $(if $(NPM),static/dist/index.html) ## Build the web UI
+	@test -n "$(NPM)" || echo "npm (Node.js 20.19 or later) is missing: building without the web UI" >&2
+
+static/dist/index.html: static/node_modules/.package-lock.json $(UI_SOURCES)
+	npm --prefix static run build
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm --prefix $* ci
+	@touch $@
+
+test: deps lint licences test-python test-ui test-rust test-browser ## Install what the tests need and run them all
 
 # What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
 deps:
@@ -55,6 +69,16 @@ test-python: ## Test the fork server and the script's runtime
 
 test-rust: ## Unit, property and black-box tests, 50 rounds of kill -9 among them
 	$(CARGO) test --workspace --locked
+
+test-ui: ui ## Check, lint and test the web UI, and measure its first load
+	npm --prefix static run check
+	npm --prefix static run lint
+	npm --prefix static test
+
+test-browser: ui tests/browser/node_modules/.package-lock.json ## Drive the built binary in Chromium, from the first visit on
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
+	$(CARGO) build --locked --package airlock
+	npm --prefix tests/browser test
 
 crash: ## Kill a real server at random moments: make crash ROUNDS=500
 	AIRLOCK_CRASH_ROUNDS=$(or $(ROUNDS),500) $(CARGO) test --locked --package airlock --test crash -- --nocapture

@@ -3,12 +3,14 @@
 //! May use: the core's façade and domain, warp's filters, hyper. Knows nothing of the store or the workers.
 //!
 //! - `server` accepts connections, `router` finds the handler, `routes` are the handlers, one file a group.
+//! - `assets` is the web UI's files, as they were built and embedded.
 //! - `auth`, `body`, `budget`, `fields`, `hosts`, `base_url` read requests; `json`, `views`, `problem` write responses.
 //!
 //! Invariants: nothing from a request's body, no secret and no execution's id is in a log line or an error (HT-1); a
 //! call that changes state runs to its end even when the client hangs up (HT-2); every error is a problem of
 //! [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) and the core's errors are mapped in one place (HT-3).
 
+mod assets;
 mod auth;
 mod base_url;
 mod body;
@@ -74,6 +76,7 @@ fn routes(app: &Arc<App>) -> Route {
         at(app, "/profiles/{id}", [get(profiles::one)]),
         at(app, "/profiles/{id}/credentials", [post(profiles::attach), delete(profiles::detach)]),
         at(app, "/", [get(ui::page)]),
+        at(app, "/assets/{name}", [get(ui::asset)]),
         at(app, "/style.css", [get(ui::style)]),
         at(app, "/skill.md", [get(ui::skill)]),
         at(app, "/api/admin/status", [get(admin_session::status)]),
