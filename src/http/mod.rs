@@ -38,8 +38,8 @@ pub use server::{Server, ServerConfig};
 use budget::Budget;
 use router::{Route, at, delete, first_of, get, post, put};
 use routes::{
-    admin_credentials, admin_executions, admin_profiles, admin_session, credentials, execute, executions, health,
-    profiles, ui,
+    admin_credentials, admin_executions, admin_overview, admin_profiles, admin_server, admin_session, credentials,
+    execute, executions, health, profiles, ui,
 };
 
 /// What handlers share.
@@ -79,6 +79,8 @@ fn routes(app: &Arc<App>) -> Route {
         at(app, "/assets/{name}", [get(ui::asset)]),
         at(app, "/style.css", [get(ui::style)]),
         at(app, "/skill.md", [get(ui::skill)]),
+        at(app, "/api/admin/overview", [get(admin_overview::overview)]),
+        at(app, "/api/admin/server", [get(admin_server::server)]),
         at(app, "/api/admin/status", [get(admin_session::status)]),
         at(app, "/api/admin/setup", [post(admin_session::setup)]),
         at(app, "/api/admin/login", [post(admin_session::login)]),

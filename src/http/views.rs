@@ -17,6 +17,7 @@ pub(super) fn slot(object: &mut Object<'_>, credential: &CredentialView) {
 pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialView, used_by: &[&ProfileId]) {
     object.text("name", credential.name.as_str());
     object.text("description", &credential.description);
+    object.text("described_by", credential.described_by.as_str());
     object.flag("has_value", credential.has_value);
     object.flag("secret", credential.secret);
     object.time("created_at", credential.created_at);
@@ -61,6 +62,7 @@ pub(super) fn admin_profile(
     now: Timestamp,
 ) {
     profile(object, record, credentials, now);
+    object.text("described_by", record.described_by.as_str());
     let limits = &record.limits;
     object.object("limits", |object| {
         object.number_or_null("memory_bytes", limits.memory_bytes);
@@ -182,7 +184,7 @@ pub(super) fn is_settled(status: Status) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use airlock_actors::domain::{ErrorType, Limits, OnRestart, Redaction, Usage};
+    use airlock_actors::domain::{ErrorType, Limits, Maker, OnRestart, Redaction, Usage};
 
     use super::*;
 
@@ -298,6 +300,7 @@ mod tests {
         let credential = |name: &str, has_value| CredentialView {
             name: name.parse().expect("a name"),
             description: format!("about {name}"),
+            described_by: Maker::Agent,
             has_value,
             secret: true,
             created_at: at(0),
@@ -307,6 +310,7 @@ mod tests {
         let record = ProfileRecord {
             id: "ark_abcdefghijklmnopqrstuvwx".parse().expect("an id"),
             description: "d".to_owned(),
+            described_by: Maker::Person,
             credentials: ["B", "A", "GONE"].into_iter().map(|name| name.parse().expect("a name")).collect(),
             key: None,
             key_version: 0,
@@ -330,7 +334,7 @@ mod tests {
         );
         assert_eq!(text(json::object(0, |o| profile(o, &record, &credentials, at(9)))), format!("{agent}}}"));
         let admin = concat!(
-            r#","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"open_files":null,"tmp_bytes":null,"#,
+            r#","described_by":"person","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"open_files":null,"tmp_bytes":null,"#,
             r#""output_bytes":null},"on_leak":"record"}"#
         );
         assert_eq!(
@@ -343,7 +347,7 @@ mod tests {
         assert_eq!(
             used,
             concat!(
-                r#"{"name":"A","description":"about A","has_value":true,"secret":true,"#,
+                r#"{"name":"A","description":"about A","described_by":"agent","has_value":true,"secret":true,"#,
                 r#""created_at":"2023-11-14T22:13:20.000Z","updated_at":"2023-11-14T22:13:20.005Z","#,
                 r#""used_by":["ark_abcdefghijklmnopqrstuvwx"]}"#
             )

@@ -118,6 +118,8 @@ impl Core {
                 next_executor: AtomicUsize::new(0),
                 configuration: Mutex::new(()),
                 draining: AtomicBool::new(false),
+                overviews: super::overview::Recent::default(),
+                config,
             }),
         };
         core.take_up_unfinished().await?;

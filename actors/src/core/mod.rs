@@ -6,6 +6,7 @@
 mod boot;
 mod errors;
 mod executions;
+mod overview;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +22,12 @@ use tokio::sync::Mutex;
 pub use boot::{Arbiters, CoreConfig, CorePorts};
 pub use errors::{ConfigError, SessionError, StartError, SubmitError, Unavailable};
 pub use executions::{ExecutionDetail, Readiness, Submission};
+pub use overview::{Bucket, Durations, LiveCounts, MOST_COUNTED, Outcomes, Overview, Span};
 
-pub use crate::profile_registry::{Maker, ProfileChange};
+pub use crate::profile_registry::ProfileChange;
 pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated};
 
-use crate::domain::{CredentialName, ProfileId, ProfileRecord, Secret};
+use crate::domain::{CredentialName, Maker, ProfileId, ProfileRecord, Secret};
 use crate::execution::Parts;
 use crate::profile_registry::{self as registry, KeyIssue, ProfileRegistry};
 use crate::runtime::Mailbox;
@@ -52,6 +54,8 @@ struct Inner {
     /// Held by whatever reads one actor to change another.
     configuration: Mutex<()>,
     draining: AtomicBool,
+    overviews: overview::Recent,
+    config: CoreConfig,
 }
 
 type Config<T> = Result<T, ConfigError>;
@@ -218,6 +222,11 @@ impl Core {
         peer: IpAddr,
     ) -> Result<(), SessionError> {
         self.inner.sessions.change_password(token, current, new, peer).await
+    }
+
+    /// How it was set up, for views.
+    pub fn config(&self) -> &CoreConfig {
+        &self.inner.config
     }
 
     /// The time, for views.

@@ -24,14 +24,14 @@ use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handle
 
 pub use authority::Authority;
 pub use messages::{
-    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List, Maker,
+    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List,
     ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
 };
 pub(crate) use rules::editable;
 
 use crate::core::{ConfigError, Unavailable};
 use crate::crypto::Keyring;
-use crate::domain::{ProfileId, ProfileRecord, Secret};
+use crate::domain::{Maker, ProfileId, ProfileRecord, Secret};
 use crate::ports::{Clock, Entropy, Store, StoreError, Write};
 
 /// Most profiles there can be.
@@ -241,7 +241,7 @@ impl Handler<Create> for ProfileRegistry {
             return at_once(Err(ConfigError::TooMany(most)));
         }
         let id = ProfileId::generate(&*self.ports.entropy);
-        let record = rules::new_profile(id, description, self.ports.clock.now());
+        let record = rules::new_profile(id, description, by, self.ports.clock.now());
         self.commit(vec![record.clone()], record)
     }
 }

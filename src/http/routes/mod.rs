@@ -16,7 +16,9 @@ use super::router;
 
 pub(super) mod admin_credentials;
 pub(super) mod admin_executions;
+pub(super) mod admin_overview;
 pub(super) mod admin_profiles;
+pub(super) mod admin_server;
 pub(super) mod admin_session;
 pub(super) mod credentials;
 pub(super) mod execute;

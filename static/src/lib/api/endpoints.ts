@@ -31,9 +31,7 @@ async function all<T>(path: string, member: string, signal: Signal): Promise<T[]
 }
 
 export const session = {
-  status: () => call<{ setup_required: boolean }>('GET', 'api/admin/status'),
-  /** A 401 is the answer, not the end of a session. */
-  probe: () => admin<unknown>('GET', 'credentials?limit=1', { anonymous: true }),
+  status: () => call<{ setup_required: boolean; signed_in: boolean }>('GET', 'api/admin/status'),
   setup: (password: string) => admin<void>('POST', 'setup', { body: { password }, anonymous: true }),
   login: (password: string) => admin<void>('POST', 'login', { body: { password }, anonymous: true }),
   logout: () => admin<void>('POST', 'logout', { anonymous: true }),

@@ -144,14 +144,14 @@ export interface Overview {
   window_s: number;
   bucket_s: number;
   /** Set when there are more executions than are looked at: from when on the numbers are whole. */
-  complete_since: string | null;
+  counted_since: string | null;
   live: { pending: number; running: number; awaiting_llm: number };
   totals: { completed: number; error: number; timeout: number; cancelled: number };
   durations: { p50_ms: number | null; p95_ms: number | null };
   buckets: Bucket[];
   attention: {
-    values_wanted: { count: number; credentials: Credential[] };
-    profiles_ready: { count: number; profiles: Profile[] };
+    values_wanted: { count: number; credentials: Pick<Credential, 'name' | 'description' | 'described_by'>[] };
+    profiles_ready: { count: number; profiles: Pick<Profile, 'id' | 'description' | 'described_by'>[] };
     suspicious: { count: number; executions: ListedExecution[] };
   };
   /** How many there are. */
@@ -160,7 +160,7 @@ export interface Overview {
   /** Why no script can run; empty when one can. */
   problems: string[];
   /** What weakens the sandbox. */
-  warnings: string[];
+  warnings?: string[];
 }
 
 export interface ServerInfo {

@@ -12,18 +12,8 @@ class SessionState {
 
   /** Finds out at the start. Throws when the server can't be asked. */
   async start(): Promise<void> {
-    const { setup_required } = await api.status();
-    if (setup_required) {
-      this.phase = 'setup';
-      return;
-    }
-    try {
-      await api.probe();
-      this.phase = 'open';
-    } catch (error) {
-      if (!(error instanceof Problem && error.status === 401)) throw error;
-      this.phase = 'login';
-    }
+    const { setup_required, signed_in } = await api.status();
+    this.phase = setup_required ? 'setup' : signed_in ? 'open' : 'login';
   }
 
   async setup(password: string): Promise<void> {
