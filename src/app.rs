@@ -84,20 +84,21 @@ where
     // Ours until the store is closed.
     let data_folder = DataFolder::take(&config.data_dir)?;
     let (store, keyring) = open_data(&config, &data_folder, &entropy)?;
+    let server =
+        Server::bind(server_config(&config)).await.with_context(|| format!("could not listen on {}", config.listen))?;
+    let address = server.local_addr();
     let launcher = Arc::new(LocalLauncher::new(LocalConfig {
         python: config.python.clone(),
         tmp_base: config.tmp_dir.clone(),
         uid_base: config.worker_uid_base,
         allow_degraded_sandbox: config.allow_degraded_sandbox,
+        server_port: Some(address.port()),
+        name_servers: config.name_servers.clone(),
         ..LocalConfig::default()
     })?);
     let interpreter = launcher.interpreter().await?;
     let (major, minor, patch) = interpreter.version;
     tracing::info!(python = %interpreter.executable.display(), version = %format_args!("{major}.{minor}.{patch}"), "found an interpreter");
-    let server =
-        Server::bind(server_config(&config)).await.with_context(|| format!("could not listen on {}", config.listen))?;
-    let address = server.local_addr();
-
     let ports = CorePorts { store: store.clone(), launcher, clock: Arc::new(SystemClock), entropy, keyring };
     let core = Core::start(arbiters, core_config(&config), ports).await?;
     tracing::info!(%address, data = %config.data_dir.display(), "listening");

@@ -1,7 +1,7 @@
 //! Everything that can be set: by a flag, its environment variable, a TOML file, or the default, in that order.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +67,10 @@ pub struct Settings {
     #[arg(long, env = "AIRLOCK_ALLOW_DEGRADED_SANDBOX", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_degraded_sandbox: Option<bool>,
 
+    /// Name servers to ask for scripts, up to three, with commas [default: those of /etc/resolv.conf]
+    #[arg(long, env = "AIRLOCK_NAME_SERVERS", value_delimiter = ',', value_name = "ADDRESS[:PORT],…")]
+    pub name_servers: Option<Vec<NameServer>>,
+
     /// Connections at once; further ones wait [default: 4096]
     #[arg(long, env = "AIRLOCK_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<usize>,
@@ -90,6 +94,31 @@ pub struct Settings {
     /// How to write the log [default: text]
     #[arg(long, env = "AIRLOCK_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// A name server: an address, and a port if it is not 53.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NameServer(pub SocketAddr);
+
+impl std::str::FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const PORT: u16 = 53;
+        let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, PORT));
+        let server =
+            bare.or_else(|_| text.parse()).map_err(|_| format!("{text:?} is not like 192.0.2.53 or 192.0.2.53:5353"));
+        server.map(Self)
+    }
+}
+
+impl TryFrom<String> for NameServer {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// How the log is written.
@@ -131,6 +160,8 @@ pub struct Config {
     pub tmp_dir: Option<PathBuf>,
     /// Whether to start below the sandbox's floor.
     pub allow_degraded_sandbox: bool,
+    /// Name servers to ask for scripts; the machine's, if there are none.
+    pub name_servers: Vec<SocketAddr>,
     /// Connections at once.
     pub max_connections: usize,
     /// Patience with running scripts at a stop.
@@ -168,6 +199,7 @@ impl Settings {
             worker_uid_base: self.worker_uid_base.or(fallback.worker_uid_base),
             tmp_dir: self.tmp_dir.or(fallback.tmp_dir),
             allow_degraded_sandbox: self.allow_degraded_sandbox.or(fallback.allow_degraded_sandbox),
+            name_servers: self.name_servers.or(fallback.name_servers),
             max_connections: self.max_connections.or(fallback.max_connections),
             drain: self.drain.or(fallback.drain),
             session_idle: self.session_idle.or(fallback.session_idle),
@@ -181,6 +213,8 @@ impl Settings {
     pub fn settle(self) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let public_url = self.public_url.map(|url| url.parse::<PublicUrl>()).transpose()?;
+        let name_servers = self.name_servers.unwrap_or_default();
+        anyhow::ensure!(name_servers.len() <= MAX_NAME_SERVERS, "name-servers may have at most {MAX_NAME_SERVERS}");
         let max_workers = within("max-workers", self.max_workers, 64, range::MAX_WORKERS)?;
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090))),
@@ -201,6 +235,7 @@ impl Settings {
             worker_uid_base: within("worker-uid-base", self.worker_uid_base, 59_000, range::WORKER_UID_BASE)?,
             tmp_dir: self.tmp_dir,
             allow_degraded_sandbox: self.allow_degraded_sandbox.unwrap_or(false),
+            name_servers: name_servers.into_iter().map(|server| server.0).collect(),
             max_connections: within("max-connections", self.max_connections, 4096, range::MAX_CONNECTIONS)?,
             drain: Duration::from_secs(within("drain", self.drain, 30, range::DRAIN_S)?),
             session_idle: Duration::from_secs(
@@ -214,6 +249,9 @@ impl Settings {
         })
     }
 }
+
+/// As many as a C library asks.
+const MAX_NAME_SERVERS: usize = 3;
 
 /// What each number may be: wide enough for any use, and such that no sum or product of them overflows.
 mod range {
@@ -304,6 +342,17 @@ mod tests {
         let day = 24 * 3600;
         assert_eq!((config.session_idle.as_secs(), config.session_max.as_secs()), (365 * day, 5 * 365 * day));
         assert!(settled("session-max = 9223372036854775807").is_err());
+    }
+
+    #[test]
+    fn name_servers_are_addresses_and_at_most_three() {
+        let config =
+            settled(r#"name-servers = ["192.0.2.1", "[2001:db8::1]:5353", "192.0.2.2:54"]"#).expect("at the limit");
+        let expected =
+            ["192.0.2.1:53", "[2001:db8::1]:5353", "192.0.2.2:54"].map(|text| text.parse().expect("an address"));
+        assert_eq!(config.name_servers, expected);
+        assert!(settled(r#"name-servers = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1"]"#).is_err());
+        assert!(toml::from_str::<Settings>(r#"name-servers = ["dns.example"]"#).is_err());
     }
 
     #[test]

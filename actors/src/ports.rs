@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::domain::{
@@ -147,6 +148,8 @@ pub struct RunRequest {
     pub settings: Vec<(CredentialName, Secret)>,
     /// What it may use.
     pub limits: RunLimits,
+    /// Which hosts it may reach: a profile's `allowed_hosts`.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// Which stream a script wrote to.
@@ -198,6 +201,27 @@ pub struct RunEnd {
     pub stderr_tail: Option<OutputTail>,
     /// What it used.
     pub usage: Usage,
+    /// Whom it asked for, in order; the hosts are the script's words, raw.
+    pub egress: Vec<EgressSeen>,
+}
+
+/// All that a run asked of one host and port, with one answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EgressSeen {
+    /// The name that led there, or the address if none did.
+    pub host: String,
+    /// The port; `None` for a question to a name server.
+    pub port: Option<u16>,
+    /// Why not, in a word; `None` if it was allowed.
+    pub refusal: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// When first, in milliseconds from the start of the script.
+    pub first_ms: u64,
+    /// Bytes that left, where they were counted.
+    pub bytes_sent: Option<u64>,
+    /// Bytes that came, where they were counted; the end of each connection may count as one.
+    pub bytes_received: Option<u64>,
 }
 
 /// What comes from a run. The channel closes without an `Ended` when the worker is lost.
@@ -233,8 +257,41 @@ pub struct WorkerInfo {
     pub python: String,
     /// Digest of interpreter and packages (SHA-256, hexadecimal).
     pub environment: String,
-    /// The confinement that is active, in words such as `landlock (ABI 7)`.
-    pub layers: Vec<String>,
+    /// The layers of its confinement, those that are not in force too.
+    pub layers: Vec<SandboxLayer>,
+}
+
+/// One layer of the confinement of scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxLayer {
+    /// Its name, such as `landlock`.
+    pub name: String,
+    /// What it does, in words.
+    pub does: String,
+    /// No script runs without it, unless the server was told to accept a weaker sandbox.
+    pub floor: bool,
+    /// In force.
+    pub active: bool,
+    /// Its extent, such as `ABI 7`, may be empty; or why it is not in force.
+    pub detail: String,
+    /// What it needs.
+    pub turn_on: String,
+}
+
+impl SandboxLayer {
+    /// In a few words: `landlock (ABI 7)`.
+    pub fn summary(&self) -> String {
+        if self.detail.is_empty() { self.name.clone() } else { format!("{} ({})", self.name, self.detail) }
+    }
+}
+
+impl WorkerInfo {
+    /// The layers that no script should run without and that are not in force, in words. Empty unless the server was told to
+    /// accept a weaker sandbox.
+    pub fn degraded(&self) -> Vec<String> {
+        let missing = self.layers.iter().filter(|layer| layer.floor && !layer.active);
+        missing.map(SandboxLayer::summary).collect()
+    }
 }
 
 /// A worker that is ready to run scripts.

@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod health;
 mod serve;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Show the whole story on a temporary instance: a secret goes in, a script uses it, and it does not come out
     Demo(demo::DemoArgs),
+    /// Ask a running server whether it answers; for health checks of containers
+    Health(health::HealthArgs),
     /// Print a completion script for a shell, as in: airlock completions bash > /etc/bash_completion.d/airlock
     Completions(completions::CompletionsArgs),
     /// The process beside untrusted code; started by the server
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Demo(args) => demo::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Worker(args) => return guard::run_cli(args),
         Command::Confine(args) => return confine::run_cli(args),

@@ -1,7 +1,9 @@
 //! The JSON shapes of the API, one function each.
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
-use airlock_actors::domain::{ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status};
+use airlock_actors::domain::{
+    EgressEntry, ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status,
+};
 use jiff::Timestamp;
 
 use super::json::{self, Object};
@@ -110,8 +112,22 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
             object.text("form", &redaction.form);
             object.number("count", redaction.count);
         });
+        let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
+        object.objects("egress", egress, egress_entry);
         object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
     })
+}
+
+/// All that an execution asked of one host and port.
+fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
+    object.text("host", &entry.host);
+    object.number_or_null("port", entry.port.map(u64::from));
+    object.flag("allowed", entry.allowed);
+    object.text_or_null("reason", entry.reason.as_deref());
+    object.number("count", entry.count);
+    object.number_or_null("bytes_sent", entry.bytes_sent);
+    object.number_or_null("bytes_received", entry.bytes_received);
+    object.time("first_at", entry.first_at);
 }
 
 /// The form of a redaction that a careless `print` explains; any other took effort to write.
@@ -257,7 +273,16 @@ mod tests {
             stderr: String::new(),
             error: Some("NameError: name 'x' is not defined (line 3)".to_owned()),
             traceback: Some("line 3".to_owned()),
-            egress: Vec::new(),
+            egress: vec![EgressEntry {
+                host: "db.example".to_owned(),
+                port: Some(5432),
+                allowed: false,
+                reason: Some("not_listed".to_owned()),
+                count: 3,
+                bytes_sent: None,
+                bytes_received: Some(7),
+                first_at: at(2),
+            }],
         };
         ExecutionView { record, output: Some(Arc::new(output)) }
     }
@@ -287,7 +312,12 @@ mod tests {
     fn the_detail_adds_what_only_the_administrator_sees() {
         let mut detail = ExecutionDetail { view: failed(), script: "print(1)\n".to_owned() };
         let redactions = r#"[{"field":"stdout","credential":"TOKEN","form":"literal","count":2}]"#;
-        let more = format!(r#""script":"print(1)\n","environment":"e1","redactions":{redactions},"suspicious":false"#);
+        let egress =
+            r#"[{"host":"db.example","port":5432,"allowed":false,"reason":"not_listed","count":3,"bytes_sent":null,"#
+                .to_owned()
+                + r#""bytes_received":7,"first_at":"2023-11-14T22:13:20.002Z"}]"#;
+        let lists = format!(r#""redactions":{redactions},"egress":{egress}"#);
+        let more = format!(r#""script":"print(1)\n","environment":"e1",{lists},"suspicious":false"#);
         assert_eq!(text(execution_detail(&detail)), format!("{{{HEAD},{FAILED},{more}}}"));
         for redaction in &mut detail.view.record.redactions {
             redaction.form = "base64".to_owned();

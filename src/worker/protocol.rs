@@ -6,7 +6,7 @@
 use std::fmt;
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
-use airlock_actors::ports::{OutputStream, RunToken};
+use airlock_actors::ports::{EgressSeen, OutputStream, RunToken, SandboxLayer};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -25,6 +25,11 @@ pub const OUTPUT_MARGIN_BYTES: u64 = 64 * 1024;
 
 /// Longest message of a run's end (error, its kind and its traceback), in bytes.
 pub const MAX_REPORT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most entries of [`Ended::egress`], and the longest host in one, in bytes.
+pub const MAX_EGRESS_ENTRIES: usize = 202;
+/// See [`MAX_EGRESS_ENTRIES`].
+pub const MAX_EGRESS_HOST_BYTES: usize = 256;
 
 const HEADER_BYTES: usize = 4;
 
@@ -59,6 +64,9 @@ pub struct Run<'a> {
     pub settings: Vec<(&'a str, &'a str)>,
     /// What it may use.
     pub limits: RunLimits,
+    /// Which hosts it may reach: entries as a profile has them; `None`, every public one.
+    #[serde(borrow)]
+    pub allowed_hosts: Option<Vec<&'a str>>,
 }
 
 /// From a guard to the server.
@@ -81,8 +89,8 @@ pub struct Ready {
     pub python: String,
     /// Digest of interpreter and packages.
     pub environment: String,
-    /// The confinement that is active, in words.
-    pub layers: Vec<String>,
+    /// The layers of its confinement.
+    pub layers: Vec<SandboxLayer>,
 }
 
 /// What a part belongs to. Parts of the same piece follow each other in order.
@@ -111,6 +119,8 @@ pub struct Ended {
     pub stderr_dropped: Option<u64>,
     /// What it used.
     pub usage: Usage,
+    /// Whom it asked for, at most [`MAX_EGRESS_ENTRIES`], in order.
+    pub egress: Vec<EgressSeen>,
 }
 
 /// How a run ended.
@@ -232,7 +242,14 @@ mod tests {
     use super::*;
 
     fn a_run<'a>(script: &'a str, settings: Vec<(&'a str, &'a str)>) -> ToGuard<'a> {
-        ToGuard::Run(Run { token: RunToken(7), execution_id: "exec_1", script, settings, limits: RunLimits::DEFAULT })
+        ToGuard::Run(Run {
+            token: RunToken(7),
+            execution_id: "exec_1",
+            script,
+            settings,
+            limits: RunLimits::DEFAULT,
+            allowed_hosts: Some(vec!["a.example"]),
+        })
     }
 
     #[test]
@@ -318,6 +335,10 @@ mod tests {
                 Ok(FromGuard::Part(RunToken(1), Piece::Head(OutputStream::Stderr), Bytes(b))) if b == bytes
             );
             prop_assert!(same);
+            let seen = EgressSeen {
+                host: "a.example".into(), port: dropped.map(|_| 443), refusal: None, count: 1, first_ms: 2,
+                bytes_sent: dropped, bytes_received: None,
+            };
             let ended = Ended {
                 token: RunToken(u64::MAX),
                 outcome: Outcome::Failed { error_type: ErrorType::Python("E".into()), error, traceback: None },
@@ -325,6 +346,7 @@ mod tests {
                 stdout_dropped: dropped,
                 stderr_dropped: None,
                 usage: Usage { cpu_ms: 3, max_rss_bytes: 4 },
+                egress: vec![seen],
             };
             let frame = encode(&FromGuard::Ended(Box::new(ended.clone()))).expect("encodes");
             let Ok(FromGuard::Ended(back)) = decode(&frame[HEADER_BYTES..]) else { panic!("not an end") };

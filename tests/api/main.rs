@@ -19,6 +19,7 @@ mod bad_bodies;
 mod bad_requests;
 mod body_budget;
 mod credentials;
+mod egress;
 mod execute;
 mod expiry;
 mod health;

@@ -73,6 +73,7 @@ async fn a_killed_guard_takes_everything_with_it_and_the_run_is_lost() {
         script: "".into(),
         settings: vec![],
         limits: airlock_actors::domain::RunLimits::DEFAULT,
+        allowed_hosts: None,
     };
     assert_eq!(link.run(request).err(), Some(WorkerGone));
 }

@@ -13,5 +13,6 @@
 mod confinement;
 mod ends;
 mod lifecycle;
+mod network;
 mod runs;
 mod support;

@@ -65,6 +65,17 @@ impl Worker {
     }
 
     pub(crate) fn start_with(&self, script: &str, pairs: &[(&str, &str)], limits: RunLimits) -> Running {
+        self.start_to(script, pairs, limits, None)
+    }
+
+    /// A script that may reach `hosts`.
+    pub(crate) fn start_to(
+        &self,
+        script: &str,
+        pairs: &[(&str, &str)],
+        limits: RunLimits,
+        hosts: Option<&[String]>,
+    ) -> Running {
         let token = RunToken(self.tokens.fetch_add(1, Ordering::Relaxed));
         let entropy = SeededEntropy::new(token.0);
         let request = RunRequest {
@@ -73,6 +84,7 @@ impl Worker {
             script: script.into(),
             settings: settings(pairs),
             limits,
+            allowed_hosts: hosts.map(<[String]>::to_vec),
         };
         let events = self.worker.link.run(request).expect("the worker is there");
         Running { token, events, stdout: Vec::new(), stderr: Vec::new() }
@@ -80,6 +92,11 @@ impl Worker {
 
     pub(crate) async fn run(&self, script: &str) -> Ended {
         self.start(script).end().await
+    }
+
+    /// Runs a script that may reach `hosts`.
+    pub(crate) async fn run_to(&self, script: &str, hosts: &[String]) -> Ended {
+        self.start_to(script, &[], RunLimits::DEFAULT, Some(hosts)).end().await
     }
 
     pub(crate) async fn run_with(&self, script: &str, limits: RunLimits) -> Ended {

@@ -246,6 +246,7 @@ impl Execution {
             script: self.script.clone(),
             settings: settings.collect(),
             limits: limits_of(&self.parts, &self.profile.limits, &self.record),
+            allowed_hosts: self.profile.allowed_hosts.clone(),
         };
         match lease.link().run(request) {
             Ok(mut events) => {
@@ -267,8 +268,8 @@ impl Execution {
             error: format!("WorkerUnavailable: the credentials could not be read ({why}); the script did not run"),
             traceback: None,
         };
-        let (result, stdout_tail, stderr_tail, usage) = Default::default();
-        self.remains.end = Some(Box::new(RunEnd { outcome, result, stdout_tail, stderr_tail, usage }));
+        let (result, stdout_tail, stderr_tail, usage, egress) = Default::default();
+        self.remains.end = Some(Box::new(RunEnd { outcome, result, stdout_tail, stderr_tail, usage, egress }));
         self.apply(Event::Ended, context);
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::machine::{INTERRUPTED, Verdict};
-use crate::domain::{ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
-use crate::ports::{RunEnd, RunOutcome};
+use crate::domain::{EgressEntry, ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
+use crate::ports::{EgressSeen, RunEnd, RunOutcome};
 use crate::sanitizer::{Captured, Counts, InvalidResult, Redactor};
 
 /// What is shown of an error's sentence and of a traceback, in bytes. The script's runtime cuts them at 80 Ki and 160 Ki
@@ -76,6 +76,7 @@ pub(super) fn conclude(
         Err(InvalidResult) => {}
     }
 
+    output.egress = egress_of(end.egress, record.started_at.unwrap_or(now), redactor, &mut counts);
     record.usage = record.execution_time_ms.map(|_| end.usage);
     record.redactions = counts.into_redactions();
     finish(&mut record, now);
@@ -108,8 +109,33 @@ pub(super) fn milliseconds_between(earlier: Timestamp, later: Timestamp) -> u64 
     u64::try_from(later.as_millisecond() - earlier.as_millisecond()).unwrap_or(0)
 }
 
+/// Of a name, what is shown: names have at most 253 bytes.
+const HOST_BYTES: usize = 256;
+
+/// A script may ask for a host that is called like a secret.
+fn egress_of(seen: Vec<EgressSeen>, started: Timestamp, redactor: &Redactor, counts: &mut Counts) -> Vec<EgressEntry> {
+    let entry = |seen: EgressSeen| EgressEntry {
+        host: redactor.scrub_head(&seen.host, HOST_BYTES, "egress", counts),
+        port: seen.port,
+        allowed: seen.refusal.is_none(),
+        reason: seen.refusal,
+        count: seen.count,
+        bytes_sent: seen.bytes_sent,
+        bytes_received: seen.bytes_received,
+        first_at: started.checked_add(Duration::from_millis(seen.first_ms)).unwrap_or(started),
+    };
+    seen.into_iter().map(entry).collect()
+}
+
 fn nothing_reported() -> RunEnd {
-    RunEnd { outcome: RunOutcome::Killed, result: None, stdout_tail: None, stderr_tail: None, usage: Usage::default() }
+    RunEnd {
+        outcome: RunOutcome::Killed,
+        result: None,
+        stdout_tail: None,
+        stderr_tail: None,
+        usage: Usage::default(),
+        egress: Vec::new(),
+    }
 }
 
 /// The name of an exception is the script's choice, and so may be a secret.

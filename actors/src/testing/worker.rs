@@ -185,6 +185,7 @@ fn end_of(outcome: RunOutcome, result: Option<&str>) -> RunEnd {
         result: result.map(str::to_owned),
         stdout_tail: None,
         stderr_tail: None,
+        egress: Vec::new(),
         usage: Usage { cpu_ms: 3, max_rss_bytes: 30_000_000 },
     }
 }

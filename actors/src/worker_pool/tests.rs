@@ -83,6 +83,7 @@ fn request() -> RunRequest {
         script: "".into(),
         settings: Vec::new(),
         limits: RunLimits::DEFAULT,
+        allowed_hosts: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use airlock_actors::ports::SandboxLayer;
+
 use super::{Answer, Call, ok};
 use crate::http::json;
 use crate::http::problem::{Problem, UNAVAILABLE};
@@ -31,7 +33,9 @@ pub(in crate::http) async fn ready(call: Call) -> Answer {
             object.object("worker", |object| {
                 object.text("python", &worker.python);
                 object.text("environment", &worker.environment);
-                object.texts("layers", &worker.layers);
+                let active = worker.layers.iter().filter(|layer| layer.active);
+                object.texts("layers", active.map(SandboxLayer::summary).collect::<Vec<_>>());
+                object.texts("degraded", worker.degraded());
             });
         }
     }))

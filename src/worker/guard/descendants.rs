@@ -41,12 +41,7 @@ pub(crate) fn own_children() -> Vec<Pid> {
 /// Kills `root`, a child of this process, and everything below it, once each. What forks meanwhile is found the next time:
 /// children of what was killed have become this process's own by then.
 pub(crate) fn kill_tree(root: Pid) {
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(&pid) = found.get(next) {
-        next += 1;
-        found.extend(children(pid));
-    }
+    let found = tree(root);
     // First no more forks, for all that were found; a killed process may fork on until the signal is delivered.
     for &pid in &found {
         forbid_forks(pid);
@@ -54,6 +49,17 @@ pub(crate) fn kill_tree(root: Pid) {
     for &pid in &found {
         let _ = kill(pid, Signal::SIGKILL);
     }
+}
+
+/// `root` and everything below it.
+pub(crate) fn tree(root: Pid) -> Vec<Pid> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        next += 1;
+        found.extend(children(pid));
+    }
+    found
 }
 
 /// Kills and reaps everything below this process, and waits for it. For the end of a guard or a keeper.

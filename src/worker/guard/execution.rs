@@ -117,6 +117,11 @@ impl Execution {
         Errno::result(set).map(drop)
     }
 
+    /// Its process, while there is one.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|(pid, _)| *pid)
+    }
+
     /// Decides how it ended, unless that is decided, and kills it with its process group. What else it started becomes the
     /// guard's own when it is gone.
     pub(crate) fn end(&mut self, outcome: Outcome) {

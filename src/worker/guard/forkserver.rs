@@ -2,23 +2,28 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{IoSliceMut, Seek as _, Write as _};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
+    socketpair,
+};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::GuardArgs;
+use super::confine::Report;
 use super::confine::landlock::{READABLE, existing, kernel_abi};
-use super::confine::{Layer, Report};
+use super::confine::layers::Layer;
 
 const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
 
@@ -31,6 +36,7 @@ const MODULES: &[(&str, &str)] = &[
     ("_airlock_report", include_str!("../python/report.py")),
     ("_airlock_runner", include_str!("../python/runner.py")),
     ("_airlock_process", include_str!("../python/process.py")),
+    ("_airlock_network", include_str!("../python/network.py")),
     ("_airlock_preload", include_str!("../python/preload.py")),
     ("_airlock_forkserver", include_str!("../python/forkserver.py")),
 ];
@@ -47,6 +53,14 @@ const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 const START_TIMEOUT_MS: u16 = 60_000;
 /// The newest Landlock ABI that the runtime's nested domain was written for.
 const NEWEST_ABI: u32 = 7;
+
+/// What the fork server, and all below it, is confined by.
+pub(crate) struct Confinement {
+    /// In words.
+    pub(crate) layers: Vec<Layer>,
+    /// Where calls wait that the guard answers; `None` where the kernel can't: then they are refused.
+    pub(crate) listener: Option<OwnedFd>,
+}
 
 /// What the fork server said of itself.
 #[derive(Debug, Deserialize)]
@@ -93,11 +107,13 @@ pub(crate) struct ForkServer {
 }
 
 impl ForkServer {
-    /// Starts it confined, and waits until it is ready. Returns it, what it said, and the layers of its confinement.
-    pub(crate) fn start(args: &GuardArgs) -> Result<(Self, Ready, Vec<Layer>), String> {
+    /// Starts it confined, and waits until it is ready. Returns it, what it said, and its confinement.
+    pub(crate) fn start(args: &GuardArgs) -> Result<(Self, Ready, Confinement), String> {
         let (control, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .map_err(failed("a socket"))?;
-        let (report, report_theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed("a pipe"))?;
+        let (report, report_theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .map_err(failed("a socket"))?;
         let read = readable(args);
         let mut child = command(args, &read)?;
         let bundle = bundle(&read)?;
@@ -105,10 +121,10 @@ impl ForkServer {
         let child = child.spawn().map_err(|error| format!("the fork server can't be started: {error}"))?;
         drop((bundle, theirs, report_theirs));
         let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
-        let layers = confinement(report)?;
+        let confinement = confinement(&report)?;
         let server = Self { pid, control, waiting: VecDeque::new() };
         let ready = server.wait_until_ready(args)?;
-        Ok((server, ready, layers))
+        Ok((server, ready, confinement))
     }
 
     /// Its process.
@@ -264,16 +280,36 @@ fn bundle(read: &[String]) -> Result<OwnedFd, String> {
     Ok(file.into())
 }
 
-/// What `airlock confine` reports before it becomes Python.
-fn confinement(report: OwnedFd) -> Result<Vec<Layer>, String> {
+/// What `airlock confine` reports before it becomes Python, and the listener that comes along.
+fn confinement(report: &OwnedFd) -> Result<Confinement, String> {
+    let mut listener = None;
     let mut layers = Err("the confinement ended without a word; the log has what it printed".to_owned());
-    for line in BufReader::new(File::from(report)).lines() {
-        let line = line.map_err(|error| format!("the confinement can't be heard: {error}"))?;
-        layers = match serde_json::from_str(&line) {
+    let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
+    loop {
+        let mut space = cmsg_space!(RawFd);
+        let mut packet = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = match recvmsg::<()>(report.as_raw_fd(), &mut packet, Some(&mut space), flags) {
+            Err(Errno::EINTR) => continue,
+            received => received.map_err(|error| format!("the confinement can't be heard: {error}"))?,
+        };
+        let count = received.bytes;
+        for message in received.cmsgs().map_err(|error| format!("the confinement can't be heard: {error}"))? {
+            if let ControlMessageOwned::ScmRights(descriptors) = message {
+                for descriptor in descriptors {
+                    // SAFETY: the kernel has just made it, for this process, and it is named nowhere else.
+                    listener = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
+                }
+            }
+        }
+        // It became Python, or ended.
+        if count == 0 {
+            return layers.map(|layers| Confinement { layers, listener });
+        }
+        layers = match serde_json::from_slice(buffer.get(..count).unwrap_or_default()) {
             Ok(Report::Confined(layers)) => Ok(layers),
             Ok(Report::Failed(why)) => Err(why),
             Err(_) => Err("the confinement sent something unexpected".to_owned()),
         };
     }
-    layers
 }

@@ -10,12 +10,14 @@
 //! - `keeper`, `descendants`: that nothing outlives the guard, or its execution;
 //! - `forkserver`: starts Python and asks it for processes;
 //! - `execution`, `channel`, `capture`: one process, what it reports, what it prints;
+//! - `egress`: which hosts it reaches;
 //! - `supervise`: the loop over all of these; `uplink`: the pipes to the server.
 
 mod capture;
 mod channel;
 pub mod confine;
 mod descendants;
+mod egress;
 mod execution;
 mod forkserver;
 mod keeper;
@@ -27,9 +29,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use airlock_actors::ports::SandboxLayer;
 use nix::sys::prctl;
 
-use self::confine::Layer;
+use self::confine::capabilities;
+use self::confine::layers::{self, Layer};
 use self::confine::rlimits::{no_core_dumps, open_files_to_hard_limit};
 use self::forkserver::ForkServer;
 use self::supervise::Guard;
@@ -57,6 +61,12 @@ pub struct GuardArgs {
     /// Go on when a layer of the sandbox can't be applied.
     #[arg(long)]
     pub allow_degraded: bool,
+    /// The port that the server listens on: scripts don't reach it on this machine.
+    #[arg(long, value_name = "PORT")]
+    pub server_port: Option<u16>,
+    /// A name server to ask for scripts, in place of the machine's; may be given often.
+    #[arg(long = "name-server", value_name = "ADDRESS")]
+    pub name_servers: Vec<std::net::SocketAddr>,
 }
 
 /// Entry of the hidden subcommand. Call it before any thread is started.
@@ -80,9 +90,10 @@ pub fn run_cli(args: GuardArgs) -> ExitCode {
 fn serve(args: &GuardArgs) -> Result<(), String> {
     oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
-    let started = ForkServer::start(args).and_then(|(fork_server, ready, layers)| {
-        let guard = Guard::new(args, fork_server)?;
-        Ok((guard, Ready { python: ready.python, environment: ready.environment, layers: describe(args, &layers) }))
+    let started = ForkServer::start(args).and_then(|(fork_server, ready, confinement)| {
+        let layers = describe(args, &confinement.layers);
+        let guard = Guard::new(args, fork_server, confinement.listener)?;
+        Ok((guard, Ready { python: ready.python, environment: ready.environment, layers }))
     });
     match started {
         Ok((mut guard, ready)) => {
@@ -105,20 +116,19 @@ fn harden() -> Result<(), String> {
     nix::errno::Errno::result(closed).map_err(why("close inherited descriptors"))?;
     prctl::set_dumpable(false).map_err(why("hide its memory"))?;
     prctl::set_no_new_privs().map_err(why("give up new privileges"))?;
+    capabilities::drop_all().map_err(why("give up its capabilities"))?;
     no_core_dumps().map_err(why("switch core dumps off"))?;
     open_files_to_hard_limit().map_err(why("raise its limit of open files"))
 }
 
-fn describe(args: &GuardArgs, layers: &[Layer]) -> Vec<String> {
+/// What `airlock confine` said, with what is the guard's own to say.
+fn describe(args: &GuardArgs, confined: &[Layer]) -> Vec<SandboxLayer> {
     let user = nix::unistd::geteuid();
     let user = match args.own_user {
-        true => format!("own user ({user})"),
-        false => format!("degraded: no user of its own (runs as {user})"),
+        true => Layer::active(layers::OWN_USER, format!("user {user}")),
+        false => Layer::missing(layers::OWN_USER, format!("scripts run as the server's user {user}")),
     };
-    let mut all = vec![user];
-    all.extend(layers.iter().map(Layer::describe));
-    all.push("no limit on hosts yet".to_owned());
-    all
+    layers::described(&[&[user], confined].concat())
 }
 
 /// A line for the server's log.

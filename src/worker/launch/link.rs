@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
 use airlock_actors::ports::{
-    OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone, WorkerLink,
+    EgressSeen, OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone, WorkerLink,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use crate::worker::protocol::{
-    Bytes, Ended, FrameError, FromGuard, MAX_REPORT_BYTES, Outcome, Piece, Run, ToGuard, decode, encode, half_of_output,
+    Bytes, Ended, FrameError, FromGuard, MAX_EGRESS_ENTRIES, MAX_EGRESS_HOST_BYTES, MAX_REPORT_BYTES, Outcome, Piece,
+    Run, ToGuard, decode, encode, half_of_output,
 };
 
 /// A frame on its way to the guard.
@@ -48,6 +49,7 @@ impl WorkerLink for LocalLink {
             script: &request.script,
             settings,
             limits: request.limits,
+            allowed_hosts: request.allowed_hosts.as_deref().map(|hosts| hosts.iter().map(String::as_str).collect()),
         }));
         let (events, receiver) = mpsc::unbounded_channel();
         let frame = match frame {
@@ -94,6 +96,7 @@ fn refused(error: &FrameError) -> RunEnd {
         stdout_tail: None,
         stderr_tail: None,
         usage: Usage::default(),
+        egress: Vec::new(),
     }
 }
 
@@ -222,6 +225,13 @@ impl OpenRun {
                 RunOutcome::Failed { error_type, error, traceback }
             }
         };
+        let fits = |seen: &EgressSeen| {
+            let reason = seen.refusal.as_deref().map_or(0, str::len);
+            seen.host.len().max(reason) <= MAX_EGRESS_HOST_BYTES
+        };
+        if ended.egress.len() > MAX_EGRESS_ENTRIES || !ended.egress.iter().all(fits) {
+            return violation("told of more hosts than a run may have");
+        }
         let result = match (ended.has_result, String::from_utf8(self.result)) {
             (true, Ok(result)) => Some(result),
             (false, Ok(nothing)) if nothing.is_empty() => None,
@@ -236,6 +246,7 @@ impl OpenRun {
             stdout_tail: tail(ended.stdout_dropped, self.stdout),
             stderr_tail: tail(ended.stderr_dropped, self.stderr),
             usage: ended.usage,
+            egress: ended.egress,
         };
         let _ = self.events.send(RunEvent::Ended(Box::new(end)));
         Ok(())
@@ -285,6 +296,7 @@ mod tests {
             stdout_dropped: Some(3),
             stderr_dropped: None,
             usage: Usage::default(),
+            egress: Vec::new(),
         }))
     }
 
@@ -313,6 +325,30 @@ mod tests {
         assert!(part(&runs, Piece::Head(OutputStream::Stdout), b"x").is_err());
         part(&runs, Piece::Tail(OutputStream::Stdout), &vec![0; half]).expect("allowed");
         assert!(part(&runs, Piece::Tail(OutputStream::Stdout), b"x").is_err());
+    }
+
+    #[test]
+    fn hosts_at_the_limit_pass_and_past_it_are_a_violation() {
+        let seen = |host: String| EgressSeen {
+            host,
+            port: None,
+            refusal: None,
+            count: 1,
+            first_ms: 0,
+            bytes_sent: None,
+            bytes_received: None,
+        };
+        let longest = "h".repeat(MAX_EGRESS_HOST_BYTES);
+        for (egress, allowed) in [
+            (vec![seen(longest.clone()); MAX_EGRESS_ENTRIES], true),
+            (vec![seen("h".into()); MAX_EGRESS_ENTRIES + 1], false),
+            (vec![seen(longest + "h")], false),
+        ] {
+            let (runs, _events) = with_run();
+            let FromGuard::Ended(mut end) = ended(TOKEN, false) else { panic!("no end") };
+            end.egress = egress;
+            assert_eq!(send(&runs, &FromGuard::Ended(end)).is_ok(), allowed);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use super::lease::Lease;
 use super::process::{GuardCommand, start};
 use super::python::{self, Interpreter};
+use crate::worker::guard::confine::capabilities;
 
 /// A guard that says nothing for so long will not.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
@@ -31,6 +32,10 @@ pub struct LocalConfig {
     pub forked_ahead: usize,
     /// Run scripts even where a layer of the sandbox is missing.
     pub allow_degraded_sandbox: bool,
+    /// The port that the server listens on: on this machine, scripts don't reach it.
+    pub server_port: Option<u16>,
+    /// Name servers to ask for scripts; the machine's, if there are none.
+    pub name_servers: Vec<std::net::SocketAddr>,
     /// The `airlock` binary; `None`: this very one.
     pub binary: Option<PathBuf>,
 }
@@ -43,6 +48,8 @@ impl Default for LocalConfig {
             uid_base: 59_000,
             forked_ahead: 3,
             allow_degraded_sandbox: false,
+            server_port: None,
+            name_servers: Vec::new(),
             binary: None,
         }
     }
@@ -77,7 +84,8 @@ impl LocalLauncher {
         if config.uid_base == 0 {
             return Err(LaunchError("workers must not run as root: the first worker user can't be 0".to_owned()));
         }
-        let plan = Plan { own_users: user.is_root(), binary: Arc::new(binary), tmp_base, config };
+        let own_users = user.is_root() && capabilities::may_manage_users();
+        let plan = Plan { own_users, binary: Arc::new(binary), tmp_base, config };
         Ok(Self { interpreter: OnceCell::new(), plan: Arc::new(plan) })
     }
 
@@ -118,6 +126,12 @@ impl Plan {
         arguments.extend(["--forked-ahead".into(), self.config.forked_ahead.to_string().into()]);
         if user.is_some() {
             arguments.push("--own-user".into());
+        }
+        if let Some(port) = self.config.server_port {
+            arguments.extend(["--server-port".into(), port.to_string().into()]);
+        }
+        for server in &self.config.name_servers {
+            arguments.extend(["--name-server".into(), server.to_string().into()]);
         }
         if self.config.allow_degraded_sandbox {
             arguments.push("--allow-degraded".into());

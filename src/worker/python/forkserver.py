@@ -22,6 +22,7 @@ import socket
 import sys
 
 from _airlock_landlock import Domain
+from _airlock_network import patch as patch_sockets
 from _airlock_preload import environment_digest, import_all, installed_packages
 from _airlock_process import start
 
@@ -41,6 +42,7 @@ def main(config):
     control.set_inheritable(False)
     try:
         import_all(config.get("preload") or ())
+        patch_sockets()
         domain = Domain(config["landlock_abi"], config["read_paths"])
         packages = installed_packages()
     except (OSError, ValueError) as error:

@@ -1,13 +1,14 @@
-//! Landlock: what everything below the guard may read, execute and write (landlock(7)).
+//! Landlock: what everything below the guard may read, execute and write (landlock(7)), and that nothing below connects by
+//! itself.
 
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
-use super::Layer;
+use super::layers::{LANDLOCK, Layer, SCOPES};
 
 /// Newest ABI whose rights are asked for; of those, the kernel gives what it knows. Version 9's are about path-name Unix
 /// sockets, which the filter refuses whole.
@@ -73,19 +74,29 @@ pub(crate) fn existing<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<PathBuf
     paths.filter(|path| path.is_absolute() && *path != Path::new("/") && path.exists()).map(Path::to_path_buf).collect()
 }
 
+/// The first ABI that scopes signals and abstract Unix sockets.
+const ABI_WITH_SCOPES: u32 = 6;
+
 /// Puts the calling process, and so all that it starts, into the domain.
-pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Layer {
-    match domain(read, write) {
+pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> [Layer; 2] {
+    let (why, abi) = match domain(read, write) {
         Ok(status) if status.ruleset != RulesetStatus::NotEnforced => {
-            let abi = match status.landlock {
-                LandlockStatus::Available { kernel_abi: Some(abi), .. } => format!("{abi}"),
-                LandlockStatus::Available { effective_abi, .. } => format!("{effective_abi}"),
-                LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => "none".to_owned(),
+            let kernel = match status.landlock {
+                LandlockStatus::Available { kernel_abi: Some(abi), .. } => u32::try_from(abi).unwrap_or(0),
+                _ => kernel_abi(),
             };
-            Layer::Active(format!("landlock (ABI {abi})"))
+            return [Layer::active(LANDLOCK, format!("ABI {kernel}")), scopes(kernel)];
         }
-        Ok(_) => Layer::Missing("landlock: the kernel has none or it is switched off".to_owned()),
-        Err(error) => Layer::Missing(format!("landlock: {error}")),
+        Ok(_) => ("the kernel has none or it is switched off".to_owned(), 0),
+        Err(error) => (error.to_string(), 0),
+    };
+    [Layer::missing(LANDLOCK, why), scopes(abi)]
+}
+
+fn scopes(abi: u32) -> Layer {
+    match abi {
+        ABI_WITH_SCOPES.. => Layer::active(SCOPES, ""),
+        _ => Layer::missing(SCOPES, format!("the kernel's Landlock has ABI {abi}, this needs {ABI_WITH_SCOPES}")),
     }
 }
 
@@ -93,6 +104,8 @@ fn domain(read: &[PathBuf], write: &[PathBuf]) -> Result<RestrictionStatus, Rule
     let mut rules = Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI_ASKED_FOR))?
+        // No rule allows any: the guard, which is outside, connects.
+        .handle_access(AccessNet::from_all(ABI_ASKED_FOR))?
         .scope(Scope::from_all(ABI_ASKED_FOR))?
         .create()?;
     for path in read {

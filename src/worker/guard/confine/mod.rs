@@ -3,21 +3,27 @@
 //!
 //! | layer | file |
 //! | --- | --- |
+//! | the table of all layers | [`layers`] |
+//! | namespaces, where they can be had | [`namespaces`] |
+//! | no capabilities | [`capabilities`] |
 //! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
 //! | Landlock: what may be read, executed and written | [`landlock`] |
-//! | seccomp: system calls nobody needs here | [`seccomp`], its rules in [`rules`] |
+//! | seccomp: system calls nobody needs here, and those that the guard answers | [`seccomp`], its rules in [`rules`] |
 //!
-//! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). No layer limits which hosts may
-//! be reached yet.
+//! Each execution adds a Landlock domain of its own after the fork (`python/landlock.py`). Which hosts may be reached is
+//! decided outside, by the guard (`guard/egress`): what reports the layers hands it the listener.
 
+pub(crate) mod capabilities;
 pub mod landlock;
+pub mod layers;
+mod namespaces;
 pub mod rlimits;
 pub mod rules;
 pub mod seccomp;
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::os::fd::{FromRawFd, RawFd};
+use std::io::{IoSlice, Write as _};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -25,7 +31,10 @@ use std::process::{Command, ExitCode};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
+
+use self::layers::Layer;
 
 /// `airlock confine`: applies the confinement to itself, then becomes another program.
 #[derive(Debug, clap::Args)]
@@ -39,31 +48,12 @@ pub struct ConfineArgs {
     /// Go on when a layer can't be applied.
     #[arg(long)]
     pub allow_degraded: bool,
-    /// Descriptor that the outcome is written to.
+    /// Descriptor of the socket that the outcome is sent to, a packet a report.
     #[arg(long, value_name = "FD")]
     pub report_fd: Option<RawFd>,
     /// The program to become, and its arguments.
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
-}
-
-/// What became of one layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Layer {
-    /// In force, in words such as `landlock (ABI 7)`.
-    Active(String),
-    /// Not in force: which and why.
-    Missing(String),
-}
-
-impl Layer {
-    /// As `WorkerInfo::layers` names it.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Active(what) => what.clone(),
-            Self::Missing(what) => format!("degraded: {what}"),
-        }
-    }
 }
 
 /// What `airlock confine` tells the guard before it becomes the other program.
@@ -80,27 +70,27 @@ pub enum Report {
 pub fn run_cli(args: ConfineArgs) -> ExitCode {
     let mut reporter = Reporter(args.report_fd);
     if let Err(why) = clean_up(args.report_fd) {
-        reporter.send(&Report::Failed(why));
+        reporter.send(&Report::Failed(why), None);
         return ExitCode::FAILURE;
     }
-    let layers = apply(&args);
-    let missing = layers.iter().filter_map(|layer| match layer {
-        Layer::Missing(what) => Some(what.as_str()),
-        Layer::Active(_) => None,
-    });
-    let missing = missing.collect::<Vec<_>>().join("; ");
-    if !missing.is_empty() && !args.allow_degraded {
-        let sentence = format!(
-            "the sandbox is not complete here: {missing}. Run Airlock on a kernel with Landlock (5.13 or later) and seccomp, \
-             or accept a weaker sandbox with --allow-degraded-sandbox"
-        );
-        reporter.send(&Report::Failed(sentence));
+    let (layers, listener) = match apply(&args) {
+        Ok(applied) => applied,
+        Err(why) => {
+            reporter.send(&Report::Failed(why), None);
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(why) = layers::refusal(&layers)
+        && !args.allow_degraded
+    {
+        reporter.send(&Report::Failed(why), None);
         return ExitCode::FAILURE;
     }
     let Some((program, arguments)) = args.command.split_first() else { return ExitCode::FAILURE };
-    reporter.send(&Report::Confined(layers));
+    reporter.send(&Report::Confined(layers), listener.as_ref());
+    // Closed at exec, as the kernel made it: what runs inside never has it.
     let error = Command::new(program).args(arguments).exec();
-    reporter.send(&Report::Failed(format!("{} can't be started: {error}", PathBuf::from(program).display())));
+    reporter.send(&Report::Failed(format!("{} can't be started: {error}", PathBuf::from(program).display())), None);
     ExitCode::FAILURE
 }
 
@@ -121,43 +111,54 @@ fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
     Errno::result(closed).map_err(why("descriptors can't be closed")).map(drop)
 }
 
-/// Applies every layer in the order in which none hinders the next.
-fn apply(args: &ConfineArgs) -> Vec<Layer> {
-    vec![
-        no_new_privileges(),
-        rlimits::for_everything(),
-        landlock::restrict(&args.read, &args.write),
-        // Last: the filter refuses system calls that the other layers need.
-        seccomp::install(),
-    ]
+/// Applies every layer in the order in which none hinders the next. Returns the listener for the guard, too.
+fn apply(args: &ConfineArgs) -> Result<(Vec<Layer>, Option<OwnedFd>), String> {
+    // First: it needs system calls that the later layers refuse, and gives capabilities that the next one takes.
+    let namespaces = namespaces::enter()?;
+    let mut all = vec![namespaces, no_capabilities(), no_new_privileges(), rlimits::for_everything()];
+    all.extend(landlock::restrict(&args.read, &args.write));
+    let (asking, listener) = seccomp::install_asking();
+    all.push(asking);
+    // Last: the filter refuses system calls that the other layers need.
+    all.push(seccomp::install_refusing());
+    Ok((all, listener))
+}
+
+fn no_capabilities() -> Layer {
+    match capabilities::drop_all() {
+        Ok(()) => Layer::active(layers::NO_CAPABILITIES, ""),
+        Err(error) => Layer::missing(layers::NO_CAPABILITIES, format!("some stay: {error}")),
+    }
 }
 
 fn no_new_privileges() -> Layer {
     // The fork server must not outlive the guard. Set here, after the guard's own fork, since a fork clears it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
-        return Layer::Missing(format!("no signal at the guard's end: {error}"));
+        return Layer::missing(layers::NO_NEW_PRIVS, format!("no signal at the guard's end: {error}"));
     }
     match prctl::set_no_new_privs() {
-        Ok(()) => Layer::Active("no_new_privs".to_owned()),
-        Err(error) => Layer::Missing(format!("no_new_privs: {error}")),
+        Ok(()) => Layer::active(layers::NO_NEW_PRIVS, ""),
+        Err(error) => Layer::missing(layers::NO_NEW_PRIVS, error.to_string()),
     }
 }
 
-/// Writes reports, each as a line of JSON; the pipe closes by itself at `exec`.
+/// Sends reports, each a packet of JSON; the socket closes by itself at `exec`.
 struct Reporter(Option<RawFd>);
 
 impl Reporter {
-    fn send(&mut self, report: &Report) {
-        let line = serde_json::to_string(report).unwrap_or_default() + "\n";
+    /// `listener` goes along, for the guard.
+    fn send(&mut self, report: &Report, listener: Option<&OwnedFd>) {
+        let text = serde_json::to_string(report).unwrap_or_default();
         match self.0 {
-            Some(descriptor) => {
-                // SAFETY: the guard hands this descriptor over for the reports alone; it is never closed here, since the
-                // file is kept from being dropped.
-                let mut pipe = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(descriptor) });
-                let _ = pipe.write_all(line.as_bytes());
+            Some(socket) => {
+                let descriptors = listener.map(AsRawFd::as_raw_fd);
+                let rights = [ControlMessage::ScmRights(descriptors.as_slice())];
+                let rights = if descriptors.is_some() { rights.as_slice() } else { &[] };
+                let packet = [IoSlice::new(text.as_bytes())];
+                let _ = sendmsg::<()>(socket, &packet, rights, MsgFlags::MSG_NOSIGNAL, None);
             }
             None => {
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                let _ = writeln!(std::io::stderr(), "{text}");
             }
         }
     }

@@ -4,7 +4,7 @@ use airlock_actors::domain::RunLimits;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::Layer;
+use super::layers::{Layer, RLIMITS};
 
 /// Processes and threads of a worker that are not any execution's: guard, keeper, fork server, those forked ahead.
 const WORKER_PROCESSES: u64 = 16;
@@ -19,8 +19,8 @@ const MOST_PROCESSES: u64 = 32 * 1024;
 /// For the fork server and so for all: no core dumps, which would hold settings, and as many open files as there may be.
 pub(super) fn for_everything() -> Layer {
     match no_core_dumps().and_then(|()| open_files_to_hard_limit()) {
-        Ok(()) => Layer::Active("rlimits".to_owned()),
-        Err(error) => Layer::Missing(format!("rlimits: {error}")),
+        Ok(()) => Layer::active(RLIMITS, ""),
+        Err(error) => Layer::missing(RLIMITS, error.to_string()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The system calls that are refused below a guard, with a reason each.
+//! The system calls that are refused below a guard, or left to it, with a reason each.
 //!
 //! Calls that a C library or an interpreter tries and does without get "not there" (ENOSYS), so that it takes its older way;
 //! all others get "not permitted" (EPERM), which Python shows as PermissionError.
@@ -36,6 +36,10 @@ pub enum Answer {
     NotPermitted,
     /// ENOSYS.
     NotThere,
+    /// Success, though nothing was done.
+    Done,
+    /// What the guard says, once it has looked at it (`guard/egress`).
+    AskGuard,
 }
 
 /// A call that is refused when all of `when` holds; always, if there is none.
@@ -122,6 +126,11 @@ const REFUSED: &[(&str, &[c_long])] = &[
             libc::SYS_mq_unlink,
         ],
     ),
+    ("a filter of a script's own could answer its other processes in place of the guard", &[libc::SYS_seccomp]),
+    (
+        "a script is nobody's server: it would be reached past the guard, and listening alone takes a port",
+        &[libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4],
+    ),
     (
         "opens files by number, past every check on their path",
         &[libc::SYS_name_to_handle_at, libc::SYS_open_by_handle_at],
@@ -170,6 +179,13 @@ const ABSENT: &[(&str, &[c_long])] = &[
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
 
+/// Calls that the guard answers, whatever their arguments; all others of their rules are refused before.
+const ASKED: &[(&str, &[c_long])] = &[
+    ("makes the socket, so that the guard has a duplicate of it to connect", &[libc::SYS_socket]),
+    ("names a host: the guard decides on its own copy of the address, and connects", &[libc::SYS_connect]),
+    ("names an address of this machine: only the one that changes nothing is let through", &[libc::SYS_bind]),
+];
+
 /// Every rule.
 pub fn all() -> Vec<Rule> {
     let mut rules = Vec::new();
@@ -191,6 +207,23 @@ pub fn all() -> Vec<Rule> {
     for (reason, calls) in ABSENT {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::NotThere, reason }));
     }
+    for (reason, calls) in ASKED {
+        rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::AskGuard, reason }));
+    }
+    for (level, option) in [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)] {
+        rules.push(Rule {
+            call: libc::SYS_setsockopt,
+            when: vec![Test::Is(Argument(1), value(level)), Test::Is(Argument(2), value(option))],
+            answer: Answer::Done,
+            reason: "a C library insists on it before it asks a name server; what it asks through is a pair, which has no such errors",
+        });
+    }
+    rules.push(Rule {
+        call: libc::SYS_sendto,
+        when: vec![Test::PointerIsNotNull(Argument(4))],
+        answer: Answer::AskGuard,
+        reason: "names a host: a question to a name server, or refused. sendmsg(2) can't: what it would send from is a pair",
+    });
     rules
 }
 
@@ -252,6 +285,39 @@ fn sockets(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
         vec![Test::IsNot(domain, value(libc::AF_UNIX))],
         "only the pairs that asyncio and subprocess use",
     );
+    for other in (0..=KIND_BITS).filter(|&kind| kind != value(libc::SOCK_STREAM) && kind != value(libc::SOCK_SEQPACKET))
+    {
+        refuse(
+            libc::SYS_socketpair,
+            vec![Test::Masked { argument: kind, mask: KIND_BITS, value: other }],
+            "a Unix datagram socket sends to any path: Docker's, the log's",
+        );
+    }
+    for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+        refuse(call, vec![bit(Argument(flags), value(libc::MSG_FASTOPEN))], "connects while it sends, past the guard");
+    }
+    socket_options(refuse);
+}
+
+fn socket_options(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
+    const FAST_OPEN: &str = "connects, or listens, while it sends, past the guard";
+    const PROGRAMS: &str = "runs the script's filter programs in the kernel";
+    for (level, option, reason) in [
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FAST_OPEN),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, FAST_OPEN),
+        (libc::IPPROTO_TCP, libc::TCP_ULP, "loads protocols into the kernel"),
+        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, PROGRAMS),
+        (libc::SOL_SOCKET, libc::SO_ATTACH_BPF, PROGRAMS),
+        (libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, PROGRAMS),
+        (libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, PROGRAMS),
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, "sends past the machine's routes"),
+        (libc::IPPROTO_IP, libc::IP_OPTIONS, "gives a route of its own, past the address that was decided on"),
+        (libc::IPPROTO_IPV6, libc::IPV6_RTHDR, "gives a route of its own, past the address that was decided on"),
+        (libc::IPPROTO_IPV6, libc::IPV6_ADDRFORM, "turns a socket into one of another family"),
+    ] {
+        let named = vec![Test::Is(Argument(1), value(level)), Test::Is(Argument(2), value(option))];
+        refuse(libc::SYS_setsockopt, named, reason);
+    }
 }
 
 /// Set-uid and set-gid files of the worker's user would let others become it.
@@ -319,6 +385,11 @@ fn own_process(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
         libc::SYS_prctl,
         vec![Test::Is(first, value(libc::PR_SET_PTRACER))],
         "lets another process read this one's memory",
+    );
+    refuse(
+        libc::SYS_prctl,
+        vec![Test::Is(first, value(libc::PR_SET_SECCOMP))],
+        "a filter of a script's own could answer its other processes in place of the guard",
     );
     let processes = u64::from(libc::RLIMIT_NPROC);
     const NPROC: &str = "the guard raises this limit when executions are added, so the hard one leaves room";

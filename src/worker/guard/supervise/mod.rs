@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use airlock_actors::domain::egress::HostPolicy;
 use airlock_actors::domain::{ErrorType, Usage};
 use airlock_actors::ports::{OutputStream, RunToken};
 use nix::fcntl::{OFlag, open};
@@ -16,11 +17,13 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::channel::Incoming;
 use super::confine::rlimits::{ExecutionLimit, processes_of_user};
 use super::descendants;
+use super::egress::{Egress, EgressConfig};
 use super::execution::{Execution, Phase, failure, verdict_of_report};
 use super::forkserver::{ForkServer, Message};
 use super::uplink::Uplink;
@@ -45,6 +48,12 @@ enum Source {
     Signals,
     Channel(u64),
     Stream(u64, OutputStream),
+    Egress(u64),
+}
+
+/// What the epoll says when a descriptor of egress is ready.
+pub(super) fn egress_event(number: u64) -> u64 {
+    Source::Egress(number).pack()
 }
 
 impl Source {
@@ -57,6 +66,7 @@ impl Source {
             Self::Channel(fork) => fork << 3 | 4,
             Self::Stream(fork, OutputStream::Stdout) => fork << 3 | 5,
             Self::Stream(fork, OutputStream::Stderr) => fork << 3 | 6,
+            Self::Egress(number) => number << 3 | 7,
         }
     }
 
@@ -70,6 +80,7 @@ impl Source {
             4 => Self::Channel(fork),
             5 => Self::Stream(fork, OutputStream::Stdout),
             6 => Self::Stream(fork, OutputStream::Stderr),
+            7 => Self::Egress(fork),
             _ => return None,
         })
     }
@@ -103,13 +114,16 @@ pub(super) struct Guard {
     gone: Vec<u64>,
     /// When to fork ahead again.
     refill_at: Option<Instant>,
+    /// Decides on connections; `None` where the kernel can't ask it, and scripts have no network.
+    egress: Option<Egress>,
     /// The user's limit of processes as running executions were told.
     processes_told: u64,
     ended: bool,
 }
 
 impl Guard {
-    pub(super) fn new(args: &GuardArgs, fork_server: ForkServer) -> Result<Self, String> {
+    /// `listener`: where calls wait for [`Egress`].
+    pub(super) fn new(args: &GuardArgs, fork_server: ForkServer, listener: Option<OwnedFd>) -> Result<Self, String> {
         let why = |what: &'static str| move |error: nix::Error| format!("{what}: {error}");
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let tmp_folder =
@@ -117,8 +131,11 @@ impl Guard {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(why("no epoll"))?;
         let signals = SignalFd::with_flags(&keeper::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(why("no signal descriptor"))?;
+        let config = EgressConfig { server_port: args.server_port, name_servers: args.name_servers.clone() };
+        let egress = listener.map(|listener| Egress::new(listener, &config, &epoll)).transpose()?;
         Ok(Self {
             epoll,
+            egress,
             signals,
             fork_server,
             tmp_root: args.tmp_root.clone(),
@@ -161,6 +178,9 @@ impl Guard {
                 }
             }
             self.refill(&mut uplink)?;
+            if let Some(egress) = &mut self.egress {
+                egress.on_time(&self.epoll);
+            }
             let all_asked = self.fork_server.flush()?;
             let count = match self.epoll.wait(&mut events, self.patience(all_asked)) {
                 Ok(count) => count,
@@ -174,6 +194,11 @@ impl Guard {
                     Some(Source::Signals) => self.on_signals()?,
                     Some(Source::Channel(fork)) => self.on_channel(fork, event.events()),
                     Some(Source::Stream(fork, stream)) => self.on_stream(fork, stream, &mut uplink),
+                    Some(Source::Egress(number)) => {
+                        if let Some(egress) = &mut self.egress {
+                            egress.on_event(number, &self.epoll);
+                        }
+                    }
                     Some(Source::ToServer) | None => {}
                 }
             }
@@ -191,7 +216,9 @@ impl Guard {
         if removing {
             return EpollTimeout::ZERO;
         }
-        let mut wait = self.refill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = self.egress.as_ref().and_then(Egress::next_deadline);
+        let next = [self.refill_at, deadline].into_iter().flatten().min();
+        let mut wait = next.map(|at| at.saturating_duration_since(Instant::now()));
         if !all_asked {
             wait = Some(Duration::from_millis(1));
         }
@@ -238,7 +265,9 @@ impl Guard {
         self.by_token.insert(run.token, fork);
         self.refill_at.get_or_insert_with(|| Instant::now() + REFILL_AFTER);
         let started = execution.start(run, processes);
-        if let Err(why) = started.and_then(|()| self.connect(fork)) {
+        let main = execution.pid();
+        let started = started.and_then(|()| self.open_egress(fork, main, run)).and_then(|()| self.connect(fork));
+        if let Err(why) = started {
             let text = format!("SandboxFailed: {why}; the script was not run");
             if let Some(execution) = self.executions.get_mut(&fork) {
                 execution.end(failure(ErrorType::SandboxFailed, text));
@@ -246,6 +275,16 @@ impl Guard {
         }
         let _ = uplink;
         true
+    }
+
+    /// From now on its connections are decided by what its profile allows.
+    fn open_egress(&mut self, fork: u64, main: Option<Pid>, run: &Run<'_>) -> Result<(), String> {
+        let hosts = run.allowed_hosts.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let policy = HostPolicy::new(hosts.as_deref()).map_err(|error| format!("an entry of allowed_hosts {error}"))?;
+        if let (Some(egress), Some(main)) = (&mut self.egress, main) {
+            egress.begin(fork, main.as_raw(), policy);
+        }
+        Ok(())
     }
 
     /// Sends the script, and watches what comes back.
@@ -424,6 +463,7 @@ fn end_unstarted(uplink: &mut Uplink, token: RunToken, outcome: Outcome) {
         stdout_dropped: None,
         stderr_dropped: None,
         usage: Usage::default(),
+        egress: Vec::new(),
     };
     uplink.send(&FromGuard::Ended(Box::new(ended)));
 }

@@ -6,6 +6,7 @@ use airlock_actors::domain::ErrorType;
 use airlock_actors::ports::OutputStream;
 
 use super::{Guard, REMOVALS_PER_TURN, RETRY_AFTER, end_unstarted};
+use crate::worker::guard::egress::{Left, explained};
 use crate::worker::guard::execution::{Execution, failure};
 use crate::worker::guard::uplink::Uplink;
 use crate::worker::guard::{descendants, say};
@@ -18,6 +19,10 @@ impl Guard {
             return;
         }
         for fork in std::mem::take(&mut self.gone) {
+            if !self.egress.as_mut().is_none_or(|egress| egress.is_settled(fork)) {
+                self.gone.push(fork);
+                continue;
+            }
             let Some(execution) = self.executions.get_mut(&fork) else { continue };
             match execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN) {
                 Ok(false) => {
@@ -28,7 +33,8 @@ impl Guard {
                 Err(error) => say(&format!("a temporary folder can't be removed: {error}")),
             }
             if let Some(execution) = self.executions.remove(&fork) {
-                self.report(execution, uplink);
+                let left = self.egress.as_mut().map(|egress| egress.end(fork));
+                self.report(execution, left.unwrap_or_default(), uplink);
             }
         }
     }
@@ -41,7 +47,7 @@ impl Guard {
         !orphans.is_empty()
     }
 
-    fn report(&mut self, mut execution: Execution, uplink: &mut Uplink) {
+    fn report(&mut self, mut execution: Execution, left: Left, uplink: &mut Uplink) {
         let Some((token, _)) = execution.run else { return };
         self.by_token.remove(&token);
         let scratch = &mut self.scratch;
@@ -58,6 +64,10 @@ impl Guard {
             uplink.send_part(token, piece, back);
         }
         let outcome = execution.outcome.take().unwrap_or(Outcome::Killed);
+        let outcome = match left.last_refusal {
+            Some(refusal) => explained(outcome, &refusal),
+            None => outcome,
+        };
         let result = execution.channel.into_result();
         if let Some(result) = &result {
             uplink.send_part(token, Piece::Result, result.as_bytes());
@@ -65,7 +75,8 @@ impl Guard {
         let [stdout_dropped, stderr_dropped] = dropped;
         let usage = execution.usage;
         let has_result = result.is_some();
-        let ended = Ended { token, outcome, has_result, stdout_dropped, stderr_dropped, usage };
+        let egress = left.seen;
+        let ended = Ended { token, outcome, has_result, stdout_dropped, stderr_dropped, usage, egress };
         uplink.send(&FromGuard::Ended(Box::new(ended)));
     }
 

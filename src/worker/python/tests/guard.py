@@ -29,6 +29,7 @@ MODULES = [
     ("_airlock_report", "report.py"),
     ("_airlock_runner", "runner.py"),
     ("_airlock_process", "process.py"),
+    ("_airlock_network", "network.py"),
     ("_airlock_preload", "preload.py"),
     ("_airlock_forkserver", "forkserver.py"),
 ]

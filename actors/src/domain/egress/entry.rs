@@ -18,7 +18,7 @@ pub struct EgressEntry {
     pub count: u64,
     /// Bytes that left, where they were counted.
     pub bytes_sent: Option<u64>,
-    /// Bytes that came in, where they were counted.
+    /// Bytes that came in, where they were counted; the end of each connection may count as one.
     pub bytes_received: Option<u64>,
     /// When it was first asked for.
     pub first_at: Timestamp,

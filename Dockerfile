@@ -1,0 +1,26 @@
+# Airlock in a container. Nothing of it needs a privilege or an added capability:
+#   docker build -t airlock . && docker run -p 9090:9090 -v airlock:/data airlock
+# It also runs with `--user 1000` and with `--cap-drop ALL`; then workers have no users of their own, and `airlock doctor`
+# inside says so.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --package airlock
+
+FROM debian:bookworm-slim
+# What scripts run on; `venv` and `pip` are for images built on this one that add packages.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates python3 python3-pip python3-venv tzdata \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/target/release/airlock /usr/local/bin/airlock
+# Whoever the container runs as makes the folder below it, for itself alone.
+RUN mkdir -m 1777 /data
+ENV AIRLOCK_LISTEN=0.0.0.0:9090 \
+    AIRLOCK_DATA_DIR=/data/airlock
+VOLUME /data
+EXPOSE 9090
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["airlock", "health"]
+ENTRYPOINT ["airlock"]
+CMD ["serve"]
