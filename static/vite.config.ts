@@ -41,5 +41,5 @@ export default defineConfig(({ mode }) => ({
     reportCompressedSize: false,
   },
   server: { proxy: { '^/(api|executions|health|ready|skill.md)': 'http://127.0.0.1:9090' } },
-  test: { environment: 'happy-dom', include: ['src/**/*.test.ts'] },
+  test: { environment: 'happy-dom', include: ['src/**/*.test.ts', 'build.test.ts'] },
 }));

@@ -124,7 +124,7 @@ await each('settings', (context) => at(context, 'settings', (page) => page.getBy
 await each('dialog-credential', (context) =>
   at(context, 'credentials', async (page) => {
     await page.getByRole('button', { name: 'SLACK_WEBHOOK' }).click();
-    await page.getByLabel('Value').first().fill(' hunter2');
+    await page.getByRole('textbox', { name: 'Value', exact: true }).fill(' hunter2');
   }),
 );
 await each('dialog-lock', (context) =>

@@ -19,7 +19,8 @@ pub(in crate::http) async fn overview(call: Call) -> Answer {
     let core = &call.app.core;
     let overview = core.overview(span).await?;
     let live = core.live_counts();
-    let problems = core.readiness().await.problems;
+    let readiness = core.readiness().await;
+    let degraded = readiness.worker.as_ref().map(|worker| worker.degraded()).unwrap_or_default();
     let _turn = call.app.turn().await;
     let (credentials, profiles) = (core.credentials().await?, core.profiles().await?);
     let now = core.now();
@@ -36,7 +37,8 @@ pub(in crate::http) async fn overview(call: Call) -> Answer {
         object.object("attention", |object| attention(object, &overview, &credentials, &profiles, now));
         object.number("credentials", count(credentials.len()));
         object.number("profiles", count(profiles.len()));
-        object.texts("problems", &problems);
+        object.texts("problems", &readiness.problems);
+        object.texts("degraded", degraded);
     }))
 }
 

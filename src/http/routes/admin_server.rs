@@ -35,7 +35,14 @@ pub(in crate::http) async fn server(call: Call) -> Answer {
             object.object("worker", |object| {
                 object.text("python", &worker.python);
                 object.text("environment", &worker.environment);
-                object.texts("layers", &worker.layers);
+                object.objects("layers", &worker.layers, |object, layer| {
+                    object.text("name", &layer.name);
+                    object.text("does", &layer.does);
+                    object.flag("floor", layer.floor);
+                    object.flag("active", layer.active);
+                    object.text("detail", &layer.detail);
+                    object.text("turn_on", &layer.turn_on);
+                });
             });
         }
     }))

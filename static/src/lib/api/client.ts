@@ -12,6 +12,8 @@ export class Problem extends Error {
     readonly fields: ReadonlyMap<string, string>,
     /** Seconds after which it may be tried again. */
     readonly retryAfter: number | undefined,
+    /** The profiles that stand in the way. */
+    readonly profiles: readonly string[] = [],
   ) {
     super(detail || title);
   }
@@ -100,6 +102,7 @@ async function problem(response: Response): Promise<Problem> {
     text(body['detail']),
     faults(body['errors']),
     Number.isFinite(after) ? after : undefined,
+    Array.isArray(body['profiles']) ? body['profiles'].map(String) : [],
   );
 }
 

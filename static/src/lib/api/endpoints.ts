@@ -120,6 +120,5 @@ export const executions = {
 export const server = {
   overview: (window: string, signal?: Signal) => admin<Overview>('GET', `overview?window=${window}`, { signal }),
   info: (signal?: Signal) => admin<ServerInfo>('GET', 'server', { signal }),
-  doctor: (signal?: Signal) => admin<unknown>('GET', 'doctor', { signal }),
   health: () => call<{ version: string }>('GET', 'health'),
 };

@@ -26,6 +26,7 @@ export interface Credential {
 export interface ProfileCredential {
   name: string;
   description: string;
+  described_by?: 'agent' | 'person';
   value_exists: boolean;
 }
 
@@ -97,6 +98,7 @@ export interface LlmExchange {
   prompt: string;
   model: string;
   response?: string | null;
+  timed_out?: boolean;
   asked_at: string;
   answered_at?: string | null;
 }
@@ -159,8 +161,8 @@ export interface Overview {
   profiles: number;
   /** Why no script can run; empty when one can. */
   problems: string[];
-  /** What weakens the sandbox. */
-  warnings?: string[];
+  /** The sandbox's layers that are not in force. */
+  degraded: string[];
 }
 
 export interface ServerInfo {
@@ -170,7 +172,18 @@ export interface ServerInfo {
   sessions: { idle_s: number; max_s: number };
   limits: Record<keyof Limits, number>;
   retention?: { days?: number | null; executions?: number | null };
-  worker?: { python: string; environment: string; layers: string[] };
+  worker?: { python: string; environment: string; layers: Layer[] };
+}
+
+/** A layer of the sandbox. */
+export interface Layer {
+  name: string;
+  does: string;
+  /** No script runs without it. */
+  floor: boolean;
+  active: boolean;
+  detail: string;
+  turn_on: string;
 }
 
 export interface Session {
