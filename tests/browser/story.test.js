@@ -41,7 +41,7 @@ async function t_setUp(page) {
   const dialog = page.getByRole('dialog');
   await dialog.getByText('agent’s words').waitFor();
   await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill('short');
-  await dialog.getByText('It has 5 characters.').waitFor();
+  await dialog.getByText('fewer than 8 letters and digits').waitFor();
   const masked = await dialog.getByRole('textbox', { name: 'Value', exact: true }).evaluate((field) => getComputedStyle(field).webkitTextSecurity);
   assert.equal(masked, 'disc', 'a value is masked as it is typed');
   await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill(VALUE);

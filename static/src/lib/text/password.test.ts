@@ -19,5 +19,9 @@ it.each([
   ['short12', true, 1],
   ['short12', false, 0],
   ['12345678', true, 1],
+  ['12345678901', true, 1],
+  ['123456789012', true, 0],
+  ['--short12--', true, 1],
+  ['hK3x9Qz7', true, 0],
   ['aaaaaaaaaa', true, 1],
 ])('warns of %j (secret: %j) %d times', (value, secret, times) => expect(warnings(value, secret)).toHaveLength(times));

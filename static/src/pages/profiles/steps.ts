@@ -1,10 +1,15 @@
 // The way of a profile from nothing to a key: what is done, what comes next, what is missing.
-import type { Profile } from '../../lib/api/types';
+import type { Profile, ProfileStatus } from '../../lib/api/types';
 
 export interface Step {
   name: string;
   state: 'done' | 'next' | 'later';
   says: string;
+}
+
+/** A suspended profile is still locked; what matters of it is that it runs nothing. */
+export function shownStatus({ status, suspended }: Profile): ProfileStatus {
+  return status === 'locked' && suspended ? 'suspended' : status;
 }
 
 /** The credentials of a profile that have no value yet. */
