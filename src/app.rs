@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
-use airlock_actors::core::{Arbiters, Core, CoreConfig, CorePorts};
+use airlock_actors::core::{Arbiters, Core, CoreConfig, CorePorts, Retention};
 use airlock_actors::crypto::{Keyring, PasswordCost};
 use airlock_actors::domain::RunLimits;
 use airlock_actors::ports::Entropy;
@@ -145,6 +145,7 @@ fn core_config(config: &Config) -> CoreConfig {
         pool: PoolConfig {
             max_running: config.max_running,
             max_queue: config.max_queue,
+            max_paused: config.max_paused,
             max_workers: config.max_workers,
             warm: config.warm_workers,
             worker_idle: config.worker_idle.max(Duration::from_secs(1)),
@@ -152,6 +153,7 @@ fn core_config(config: &Config) -> CoreConfig {
         limits: RunLimits::DEFAULT,
         sessions: SessionLife { idle: config.session_idle, absolute: config.session_max },
         password: PasswordCost::STANDARD,
+        retention: Retention { age: config.keep, executions: config.keep_executions },
     }
 }
 

@@ -43,6 +43,19 @@ pub struct Settings {
     #[arg(long, env = "AIRLOCK_MAX_QUEUE", value_name = "N")]
     pub max_queue: Option<usize>,
 
+    /// Executions that wait for their LLM without a running slot, each a process of about 2 MB; further ones keep their slot
+    /// [default: 1000]
+    #[arg(long, env = "AIRLOCK_MAX_PAUSED", value_name = "N")]
+    pub max_paused: Option<usize>,
+
+    /// Days that finished executions are kept [default: 90]
+    #[arg(long, env = "AIRLOCK_KEEP_DAYS", value_name = "DAYS")]
+    pub keep_days: Option<u64>,
+
+    /// Executions that are kept; beyond them the oldest finished ones are removed [default: 1000000]
+    #[arg(long, env = "AIRLOCK_KEEP_EXECUTIONS", value_name = "N")]
+    pub keep_executions: Option<u64>,
+
     /// Workers at once, one for each profile in use and the warm ones [default: 64]
     #[arg(long, env = "AIRLOCK_MAX_WORKERS", value_name = "N")]
     pub max_workers: Option<usize>,
@@ -148,6 +161,12 @@ pub struct Config {
     pub max_running: usize,
     /// Executions that wait.
     pub max_queue: usize,
+    /// Executions paused without a slot.
+    pub max_paused: usize,
+    /// Age up to which finished executions are kept.
+    pub keep: Duration,
+    /// Number of executions that are kept.
+    pub keep_executions: u64,
     /// Workers at once.
     pub max_workers: usize,
     /// Workers kept ready.
@@ -193,6 +212,9 @@ impl Settings {
             python: self.python.or(fallback.python),
             max_running: self.max_running.or(fallback.max_running),
             max_queue: self.max_queue.or(fallback.max_queue),
+            max_paused: self.max_paused.or(fallback.max_paused),
+            keep_days: self.keep_days.or(fallback.keep_days),
+            keep_executions: self.keep_executions.or(fallback.keep_executions),
             max_workers: self.max_workers.or(fallback.max_workers),
             warm_workers: self.warm_workers.or(fallback.warm_workers),
             worker_idle: self.worker_idle.or(fallback.worker_idle),
@@ -229,6 +251,9 @@ impl Settings {
                 range::MAX_RUNNING,
             )?,
             max_queue: within("max-queue", self.max_queue, 1000, range::MAX_QUEUE)?,
+            max_paused: within("max-paused", self.max_paused, 1000, range::MAX_PAUSED)?,
+            keep: Duration::from_secs(24 * 3600 * within("keep-days", self.keep_days, 90, range::KEEP_DAYS)?),
+            keep_executions: within("keep-executions", self.keep_executions, 1_000_000, range::KEEP_EXECUTIONS)?,
             max_workers,
             warm_workers: within("warm-workers", self.warm_workers, 2.min(max_workers), 0..=max_workers)?,
             worker_idle: Duration::from_secs(within("worker-idle", self.worker_idle, 600, range::WORKER_IDLE_S)?),
@@ -259,6 +284,10 @@ mod range {
 
     pub(super) const MAX_RUNNING: RangeInclusive<usize> = 1..=10_000;
     pub(super) const MAX_QUEUE: RangeInclusive<usize> = 0..=1_000_000;
+    pub(super) const MAX_PAUSED: RangeInclusive<usize> = 0..=100_000;
+    /// To a hundred years.
+    pub(super) const KEEP_DAYS: RangeInclusive<u64> = 1..=36_500;
+    pub(super) const KEEP_EXECUTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
     pub(super) const MAX_WORKERS: RangeInclusive<usize> = 1..=4_096;
     pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
     /// To 30 days.

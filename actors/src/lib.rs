@@ -22,6 +22,7 @@ pub mod ports;
 pub mod profile_registry;
 pub mod runtime;
 pub mod sanitizer;
+pub mod schema;
 pub mod sessions;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::domain::{
-    CredentialName, CredentialRecord, ErrorType, ExecutionId, ExecutionOutput, ExecutionRecord, ProfileId,
-    ProfileRecord, RunLimits, SealedSecret, Secret, Status, Usage,
+    CredentialName, CredentialRecord, ErrorType, ExecutionId, ExecutionOutput, ExecutionRecord, IdempotencyRecord,
+    LlmExchange, LlmRequestId, ProfileId, ProfileRecord, RunLimits, SealedSecret, Secret, Status, Usage,
 };
 
 /// The time. The only place the core learns it from; timers run on tokio's clock, which tests pause.
@@ -53,6 +53,19 @@ pub enum Write {
         /// What it leaves.
         output: Arc<ExecutionOutput>,
     },
+    /// Inserts or replaces a request to the LLM, with its answer if there is one.
+    PutExchange {
+        /// Whose.
+        execution_id: ExecutionId,
+        /// The request.
+        exchange: LlmExchange,
+    },
+    /// Removes a finished execution with all that belongs to it. One that is not there is ignored.
+    DeleteExecution(ExecutionId),
+    /// Notes what a key led to.
+    PutIdempotency(IdempotencyRecord),
+    /// Removes a key.
+    DeleteIdempotency(IdempotencyRecord),
     /// Sets the sealed constant that proves, at the next start, that the master key is this store's own.
     PutKeyCheck(SealedSecret),
     /// Sets who may administrate: the password's hash (PHC string).
@@ -125,6 +138,18 @@ pub trait Store: Send + Sync + 'static {
     fn execution_output(&self, id: &ExecutionId) -> Result<Option<ExecutionOutput>, StoreError>;
     /// An execution's script.
     fn execution_script(&self, id: &ExecutionId) -> Result<Option<String>, StoreError>;
+    /// A request of an execution to the LLM.
+    fn exchange(&self, of: &ExecutionId, id: LlmRequestId) -> Result<Option<LlmExchange>, StoreError>;
+    /// All of an execution, in order, but no further ones once they have more than `most_bytes` of texts.
+    fn exchanges(&self, of: &ExecutionId, most_bytes: usize) -> Result<Vec<LlmExchange>, StoreError>;
+    /// What a profile's key led to, by the SHA-256 of the key.
+    fn idempotency(&self, profile: &ProfileId, key_hash: &[u8; 32]) -> Result<Option<IdempotencyRecord>, StoreError>;
+    /// Up to `limit` keys noted before `before`, oldest first.
+    fn idempotency_before(&self, before: Timestamp, limit: usize) -> Result<Vec<IdempotencyRecord>, StoreError>;
+    /// How many executions there are, live ones included.
+    fn count_executions(&self) -> Result<u64, StoreError>;
+    /// Up to `limit` records that are newer than `after`, oldest first.
+    fn oldest_executions(&self, after: Option<&ExecutionId>, limit: usize) -> Result<Vec<ExecutionRecord>, StoreError>;
     /// A page of records, newest first.
     fn list_executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StoreError>;
     /// Every record whose status is not final, oldest first.
@@ -224,11 +249,46 @@ pub struct EgressSeen {
     pub bytes_received: Option<u64>,
 }
 
+/// A question of a script to the agent's LLM, raw.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LlmAsk {
+    /// What is asked.
+    pub prompt: String,
+    /// Which model is wanted.
+    pub model: String,
+    /// JSON text, if the script says so, of the schema that the answer must fit. Not looked at yet.
+    pub schema: Option<String>,
+}
+
+impl std::fmt::Debug for LlmAsk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It has not passed the sanitizer.
+        write!(f, "[question of {} bytes]", self.prompt.len())
+    }
+}
+
+/// What a script is told of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LlmReply {
+    /// The answer.
+    Text(String),
+    /// There was none in time: a sentence.
+    TimedOut(String),
+    /// It was not asked, because that was too much: a sentence.
+    Refused(String),
+    /// It was not asked, because it makes no sense: a sentence.
+    Invalid(String),
+}
+
 /// What comes from a run. The channel closes without an `Ended` when the worker is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEvent {
     /// Bytes of the head of a stream, in order, raw.
     Output(OutputStream, Vec<u8>),
+    /// It asks the agent's LLM. Batches are numbered from 1; at most 100 questions of 8 MiB are open at once.
+    Asked(u32, Vec<LlmAsk>),
+    /// It does nothing but wait for its LLM, and stands still until a batch is answered. So many had been.
+    Paused(u32),
     /// The end. Nothing follows.
     Ended(Box<RunEnd>),
 }
@@ -244,6 +304,9 @@ pub trait WorkerLink: Send + Sync + 'static {
     fn run(&self, request: RunRequest) -> Result<mpsc::UnboundedReceiver<RunEvent>, WorkerGone>;
     /// Ends a run and all its processes; its `Ended` follows. Unknown tokens are ignored.
     fn kill(&self, token: RunToken);
+    /// Answers one question of a batch, in their order; with the `last` the run goes on, if it stood still. Unknown tokens and
+    /// batches are ignored.
+    fn answer(&self, token: RunToken, batch: u32, index: u32, last: bool, reply: &LlmReply);
     /// Asks the worker to end by itself; whoever waits on `exited` learns when it did.
     fn shutdown(&self);
     /// Ends the worker at once and by force, with everything that runs on it, whether it listens or not.

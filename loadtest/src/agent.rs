@@ -53,12 +53,22 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// The whole request that runs `script` and waits for its end.
-    pub(crate) fn execute(&self, script: &str) -> Result<Vec<u8>> {
+    /// Its public id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The signed body of a submission.
+    pub(crate) fn body(&self, script: &str) -> Result<Value> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())?;
         mac.update(script.as_bytes());
         let hash = hex::encode(mac.finalize().into_bytes());
-        let body = json!({"script": script, "hash": hash}).to_string();
+        Ok(json!({"script": script, "hash": hash}))
+    }
+
+    /// The whole request that runs `script` and waits for its end.
+    pub(crate) fn execute(&self, script: &str) -> Result<Vec<u8>> {
+        let body = self.body(script)?.to_string();
         let head =
             format!("POST /execute?wait=60 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n", self.id);
         let framing = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());

@@ -6,6 +6,7 @@
 mod agent;
 mod floor;
 mod measure;
+mod paused;
 mod report;
 mod server;
 mod wire;
@@ -52,6 +53,9 @@ struct Args {
     /// Profiles that these agents share.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     profiles: u32,
+    /// Measure instead so many executions that wait for their LLM at once.
+    #[arg(long, value_name = "N", requires = "airlock", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    paused: Option<u32>,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -77,6 +81,9 @@ struct Gathered {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if let (Some(executions), Some(binary)) = (args.paused, &args.airlock) {
+        return measure_paused(&args, binary, executions).await;
+    }
     let mut starts = Vec::new();
     let server = if let Some(binary) = &args.airlock {
         for _ in 0..4 {
@@ -107,6 +114,21 @@ async fn main() -> Result<()> {
         gathered.first_error.as_ref().map(|error| format!("\nfirst error: {error}")).unwrap_or_default()
     );
     report::print(&rows(gathered, &starts, idle), &note, args.json);
+    Ok(())
+}
+
+async fn measure_paused(args: &Args, binary: &std::path::Path, executions: u32) -> Result<()> {
+    let most = executions.to_string();
+    let server = Server::start_with(binary, &["--max-paused", &most]).await?;
+    let admin = Admin::open(&server.url, &args.password).await?;
+    let wanted = paused::Paused {
+        executions: executions as usize,
+        profiles: args.profiles as usize,
+        agents: args.agents as usize,
+    };
+    let rows = paused::measure(&server, &admin, &wanted).await?;
+    let note = format!("{} profiles, answered by {} agents", args.profiles, args.agents);
+    report::print(&rows, &note, args.json);
     Ok(())
 }
 

@@ -27,10 +27,15 @@ impl Server {
 
     /// Starts `binary` on a fresh folder and waits until it is ready to run a script.
     pub(crate) async fn start(binary: &Path) -> Result<Self> {
+        Self::start_with(binary, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub(crate) async fn start_with(binary: &Path, more: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let begin = Instant::now();
         let mut command = Command::new(binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().with_context(|| format!("can't start {}", binary.display()))?;
         let stdout = child.stdout.take().context("no stdout")?;
@@ -52,6 +57,11 @@ impl Server {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// Its process id; unknown for one that was not started here.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Its resident memory now, without its workers; unknown for one that was not started here.

@@ -22,6 +22,7 @@ mod problem;
 mod router;
 mod routes;
 mod server;
+mod signature;
 #[cfg(test)]
 mod testing;
 mod views;
@@ -38,8 +39,8 @@ pub use server::{Server, ServerConfig};
 use budget::Budget;
 use router::{Route, at, delete, first_of, get, post, put};
 use routes::{
-    admin_credentials, admin_executions, admin_overview, admin_profiles, admin_server, admin_session, credentials,
-    execute, executions, health, profiles, ui,
+    admin_credentials, admin_executions, admin_overview, admin_profiles, admin_server, admin_session, admin_sessions,
+    credentials, events, execute, executions, health, profiles, ui,
 };
 
 /// What handlers share.
@@ -69,6 +70,10 @@ fn routes(app: &Arc<App>) -> Route {
     first_of([
         at(app, "/executions/{id}", [get(executions::poll)]),
         at(app, "/execute", [post(execute::submit)]),
+        at(app, "/executions/{id}/respond", [post(executions::respond)]),
+        at(app, "/executions/{id}/events", [get(events::events)]),
+        at(app, "/executions/{id}/cancel", [post(executions::cancel)]),
+        at(app, "/executions", [get(executions::list)]),
         at(app, "/health", [get(health::alive)]),
         at(app, "/ready", [get(health::ready)]),
         at(app, "/credentials", [get(credentials::list), post(credentials::create_slots)]),
@@ -99,6 +104,10 @@ fn routes(app: &Arc<App>) -> Route {
         at(app, "/api/admin/profiles/{id}/regenerate-key", [post(admin_profiles::regenerate_key)]),
         at(app, "/api/admin/profiles/{id}/revoke", [post(admin_profiles::revoke)]),
         at(app, "/api/admin/executions", [get(admin_executions::list)]),
-        at(app, "/api/admin/executions/{id}", [get(admin_executions::detail)]),
+        at(app, "/api/admin/executions/{id}", [get(admin_executions::detail), delete(admin_executions::remove)]),
+        at(app, "/api/admin/executions/{id}/cancel", [post(admin_executions::cancel)]),
+        at(app, "/api/admin/executions/{id}/run-again", [post(admin_executions::run_again)]),
+        at(app, "/api/admin/sessions", [get(admin_sessions::list)]),
+        at(app, "/api/admin/sessions/{id}", [delete(admin_sessions::end)]),
     ])
 }

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use airlock_actors::core::{ConfigError, SessionError, SubmitError, Unavailable};
+use airlock_actors::core::{ConfigError, EndError, RespondError, SessionError, SubmitError, Unavailable};
 use airlock_actors::domain::CredentialName;
+use airlock_actors::domain::llm::MAX_PROMPT_BYTES;
 use airlock_actors::ports::StoreError;
+use airlock_actors::schema::Misfit;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{StatusCode, header};
 use warp::reply::Response;
@@ -113,6 +115,11 @@ impl Problem {
     /// 401 with the challenge that RFC 9110 asks for.
     pub(super) fn unauthorized(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(kind, detail).header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"airlock\""))
+    }
+
+    /// An administrator was let in: that a profile can't run scripts is a conflict then, and no matter of who asks.
+    pub(super) fn without_challenge(self) -> Self {
+        if self.0.kind == &NO_IDENTITY { Self::new(&WRONG_STATE, self.0.detail) } else { self }
     }
 
     /// Adds a list of names.
@@ -238,11 +245,69 @@ impl From<SubmitError> for Problem {
                 let detail = format!("{name} has no value; a person has to set it first.");
                 Self::new(&WRONG_STATE, detail).named("credential", &name)
             }
+            SubmitError::KeyUsedOtherwise => Self::new(
+                &WRONG_STATE,
+                "This Idempotency-Key was used for another script or other settings; send a new key with a new submission.",
+            ),
+            SubmitError::FirstIsGone => Self::new(
+                &WRONG_STATE,
+                "This Idempotency-Key has led to an execution that was removed since; send a new key.",
+            ),
             SubmitError::QueueFull { retry_after } => {
                 Self::new(&SLOW_DOWN, "The queue is full; send it again after the time in Retry-After.")
                     .retry_after(retry_after)
             }
             SubmitError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<RespondError> for Problem {
+    fn from(error: RespondError) -> Self {
+        let conflict = |detail: String| Self::new(&WRONG_STATE, detail);
+        match error {
+            RespondError::UnknownExecution => Self::no_such("execution"),
+            RespondError::UnknownRequest => {
+                let problem = "names no request of this execution; take the `id` of its `llm_request`";
+                Self::invalid(vec![Fault::new("request_id", problem)])
+            }
+            RespondError::Finished(status) => {
+                conflict(format!("The execution is {} already; no answer is taken any more.", status.as_str()))
+            }
+            RespondError::NothingAsked => {
+                conflict("The execution awaits no answer now; poll until its status is awaiting_llm.".to_owned())
+            }
+            RespondError::AnsweredOtherwise(id) => {
+                conflict(format!("{id} has another answer already; poll for what is asked now."))
+            }
+            RespondError::TimedOut(id) => {
+                conflict(format!("{id} has timed out; poll for what became of the execution."))
+            }
+            RespondError::TooLong => Self::new(
+                &TOO_LARGE,
+                format!("`response` is longer than {MAX_PROMPT_BYTES} bytes of UTF-8; answer with less."),
+            ),
+            RespondError::Misfit(Misfit { at, problem }) => {
+                let place = if at.is_empty() { "the answer".to_owned() } else { format!("the answer at {at}") };
+                let problem = format!("does not fit the schema of the request: {place} {problem}");
+                Self::invalid(vec![Fault::new("response", problem)]).with("pointer", Member::Text(at))
+            }
+            RespondError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<EndError> for Problem {
+    fn from(error: EndError) -> Self {
+        match error {
+            EndError::Unknown => Self::no_such("execution"),
+            EndError::Finished(status) => {
+                Self::new(&WRONG_STATE, format!("The execution is {} already.", status.as_str()))
+            }
+            EndError::Live(status) => {
+                Self::new(&WRONG_STATE, format!("The execution is {}; cancel it first.", status.as_str()))
+            }
+            EndError::Unavailable(error) => error.into(),
         }
     }
 }

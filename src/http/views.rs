@@ -2,7 +2,8 @@
 
 use airlock_actors::core::{CredentialView, ExecutionDetail};
 use airlock_actors::domain::{
-    EgressEntry, ExecutionOutput, ExecutionRecord, ExecutionView, ProfileId, ProfileRecord, Status,
+    EgressEntry, ExecutionId, ExecutionOutput, ExecutionRecord, ExecutionView, LlmEnd, LlmExchange, ProfileId,
+    ProfileRecord, Status,
 };
 use jiff::Timestamp;
 
@@ -95,9 +96,49 @@ pub(super) fn accepted(view: &ExecutionView, poll_url: &str) -> Vec<u8> {
     })
 }
 
-/// The answer to a poll.
-pub(super) fn execution(view: &ExecutionView) -> Vec<u8> {
-    json::object(512 + output_bytes(view), |object| execution_members(object, view))
+/// The answer to a poll. `open`: the requests to the LLM that await an answer.
+pub(super) fn execution(view: &ExecutionView, open: &[LlmExchange]) -> Vec<u8> {
+    let prompts: usize = open.iter().map(LlmExchange::bytes).sum();
+    json::object(512 + output_bytes(view) + 2 * prompts, |object| execution_members(object, view, open))
+}
+
+/// The answer to an answer.
+pub(super) fn responded(id: &ExecutionId, status: Status) -> Vec<u8> {
+    json::object(128, |object| {
+        object.text("execution_id", id.as_str());
+        object.text("status", status.as_str());
+    })
+}
+
+/// A request to the LLM, as the agent is asked.
+pub(super) fn llm_request(object: &mut Object<'_>, exchange: &LlmExchange) {
+    object.text("id", &exchange.id.to_string());
+    object.text("prompt", &exchange.prompt);
+    object.text("model", &exchange.model);
+    if let Some(schema) = &exchange.schema {
+        // It is JSON: it was checked when it came.
+        object.raw("schema", schema);
+    }
+    object.time("expires_at", exchange.deadline);
+}
+
+/// A request to the LLM with its answer, for the administrator.
+fn llm_exchange(object: &mut Object<'_>, exchange: &LlmExchange) {
+    object.text("id", &exchange.id.to_string());
+    object.text("prompt", &exchange.prompt);
+    object.text("model", &exchange.model);
+    if let Some(schema) = &exchange.schema {
+        object.raw("schema", schema);
+    }
+    let (answer, at) = match &exchange.end {
+        Some((LlmEnd::Answered(text), at)) => (Some(text.as_str()), Some(*at)),
+        Some((LlmEnd::TimedOut, at)) => (None, Some(*at)),
+        None => (None, None),
+    };
+    object.text_or_null("response", answer);
+    object.flag("timed_out", matches!(&exchange.end, Some((LlmEnd::TimedOut, _))));
+    object.time("asked_at", exchange.asked_at);
+    object.time_or_null("answered_at", at);
 }
 
 /// An execution in the administrator's list: everything but the texts.
@@ -110,8 +151,13 @@ pub(super) fn listed_execution(object: &mut Object<'_>, record: &ExecutionRecord
 pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
     let record = &detail.view.record;
     json::object(1024 + output_bytes(&detail.view) + detail.script.len(), |object| {
-        execution_members(object, &detail.view);
+        execution_members(object, &detail.view, &[]);
         object.text("script", &detail.script);
+        object.text("on_restart", record.on_restart.as_str());
+        object.number("attempts", u64::from(record.attempts));
+        if let Some(rerun_of) = &record.rerun_of {
+            object.text("rerun_of", rerun_of.as_str());
+        }
         if let Some(environment) = &record.environment {
             object.text("environment", environment);
         }
@@ -124,6 +170,7 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
         let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
         object.objects("egress", egress, egress_entry);
         object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
+        object.objects("llm_exchanges", &detail.exchanges, llm_exchange);
     })
 }
 
@@ -142,13 +189,17 @@ fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
 /// The form of a redaction that a careless `print` explains; any other took effort to write.
 const LITERAL: &str = "literal";
 
-fn execution_members(object: &mut Object<'_>, view: &ExecutionView) {
+fn execution_members(object: &mut Object<'_>, view: &ExecutionView, open: &[LlmExchange]) {
     record_head(object, &view.record);
     let output = view.output.as_deref();
     if let Some(output) = output {
         output_members(object, output);
     } else if view.record.status.is_final() {
         output_members(object, &ExecutionOutput::default());
+    }
+    if let Some(first) = open.first() {
+        object.object("llm_request", |object| llm_request(object, first));
+        object.objects("llm_requests", open, llm_request);
     }
     record_tail(object, &view.record, output.and_then(|output| output.traceback.as_deref()));
 }
@@ -254,9 +305,9 @@ mod tests {
 
     #[test]
     fn a_pending_execution_has_no_members_without_value() {
-        let view = ExecutionView { record: pending(), output: None };
+        let view = ExecutionView { record: pending(), output: None, awaited: Vec::new() };
         let expected = format!(r#"{{{HEAD},"status":"pending","created_at":"2023-11-14T22:13:20.000Z"}}"#);
-        assert_eq!(text(execution(&view)), expected);
+        assert_eq!(text(execution(&view, &[])), expected);
     }
 
     fn failed() -> ExecutionView {
@@ -293,7 +344,7 @@ mod tests {
                 first_at: at(2),
             }],
         };
-        ExecutionView { record, output: Some(Arc::new(output)) }
+        ExecutionView { record, output: Some(Arc::new(output)), awaited: Vec::new() }
     }
 
     const FAILED: &str = concat!(
@@ -305,33 +356,35 @@ mod tests {
 
     #[test]
     fn a_finished_execution_has_its_result_as_it_was_written() {
-        assert_eq!(text(execution(&failed())), format!("{{{HEAD},{FAILED}}}"));
+        assert_eq!(text(execution(&failed(), &[])), format!("{{{HEAD},{FAILED}}}"));
     }
 
     #[test]
     fn a_finished_execution_has_result_and_error_even_when_there_is_none() {
         let record = ExecutionRecord { status: Status::Completed, ..pending() };
         for output in [None, Some(Arc::new(ExecutionOutput::default()))] {
-            let json = text(execution(&ExecutionView { record: record.clone(), output }));
+            let view = ExecutionView { record: record.clone(), output, awaited: Vec::new() };
+            let json = text(execution(&view, &[]));
             assert!(json.ends_with(r#""result":null,"stdout":"","stderr":"","error":null}"#), "{json}");
         }
     }
 
     #[test]
     fn the_detail_adds_what_only_the_administrator_sees() {
-        let mut detail = ExecutionDetail { view: failed(), script: "print(1)\n".to_owned() };
+        let mut detail = ExecutionDetail { view: failed(), script: "print(1)\n".to_owned(), exchanges: Vec::new() };
         let redactions = r#"[{"field":"stdout","credential":"TOKEN","form":"literal","count":2}]"#;
         let egress =
             r#"[{"host":"db.example","port":5432,"allowed":false,"reason":"not_listed","count":3,"bytes_sent":null,"#
                 .to_owned()
                 + r#""bytes_received":7,"first_at":"2023-11-14T22:13:20.002Z"}]"#;
         let lists = format!(r#""redactions":{redactions},"egress":{egress}"#);
-        let more = format!(r#""script":"print(1)\n","environment":"e1",{lists},"suspicious":false"#);
+        let head = r#""script":"print(1)\n","on_restart":"fail","attempts":0,"environment":"e1""#;
+        let more = format!(r#"{head},{lists},"suspicious":false,"llm_exchanges":[]"#);
         assert_eq!(text(execution_detail(&detail)), format!("{{{HEAD},{FAILED},{more}}}"));
         for redaction in &mut detail.view.record.redactions {
             redaction.form = "base64".to_owned();
         }
-        assert!(text(execution_detail(&detail)).ends_with(r#""suspicious":true}"#));
+        assert!(text(execution_detail(&detail)).contains(r#""suspicious":true,"#));
     }
 
     #[test]

@@ -3,15 +3,16 @@
 //! What can be refused without the database is refused here, so that it never reaches a group. The rules (`ST-…`) are
 //! listed in the module's page.
 
-use airlock_actors::domain::{ExecutionId, ExecutionRecord, ProfileId, Status};
+use airlock_actors::domain::{ExecutionId, ExecutionRecord, LlmRequestId, ProfileId, Status};
 use airlock_actors::ports::Write;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::codec::{decode, encode};
 use super::fault::Fault;
 use super::tables::{
-    BY_PROFILE, BY_PROFILE_STATUS, BY_STATUS, CREDENTIALS, EXECUTIONS, META, META_ADMIN_PASSWORD, META_KEY_CHECK,
-    OUTPUTS, PROFILES, SCRIPTS, SESSIONS, Values, index_key, profile_prefix, profile_status_prefix, status_prefix,
+    BY_PROFILE, BY_PROFILE_STATUS, BY_STATUS, CREDENTIALS, EXECUTIONS, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, LLM_EXCHANGES,
+    META, META_ADMIN_PASSWORD, META_KEY_CHECK, OUTPUTS, PROFILES, SCRIPTS, SESSIONS, Values, exchange_key,
+    idempotency_key, idempotency_time_key, index_key, profile_prefix, profile_status_prefix, status_prefix,
 };
 
 /// A batch, ready to be applied.
@@ -25,6 +26,10 @@ enum Change {
     Put { table: Values, key: Vec<u8>, value: Vec<u8> },
     Delete { table: Values, key: Vec<u8> },
     Execution(ExecutionChange),
+    Exchange { of: ExecutionId, key: Vec<u8>, value: Vec<u8> },
+    DeleteExecution(ExecutionId),
+    PutIdempotency { key: Vec<u8>, time_key: Vec<u8>, value: Vec<u8> },
+    DeleteIdempotency { key: Vec<u8>, time_key: Vec<u8> },
 }
 
 struct ExecutionChange {
@@ -75,6 +80,20 @@ impl Change {
             }
             Write::PutProfile(record) => put(PROFILES, record.id.as_str().as_bytes(), encode(PROFILES, &record)?),
             Write::DeleteProfile(id) => Self::Delete { table: PROFILES, key: id.as_str().as_bytes().to_vec() },
+            Write::PutExchange { execution_id, exchange } => {
+                let key = exchange_key(&execution_id, exchange.id);
+                Self::Exchange { of: execution_id, key, value: encode(LLM_EXCHANGES, &exchange)? }
+            }
+            Write::DeleteExecution(id) => Self::DeleteExecution(id),
+            Write::PutIdempotency(record) => Self::PutIdempotency {
+                key: idempotency_key(&record.profile_id, &record.key_hash),
+                time_key: idempotency_time_key(&record),
+                value: encode(IDEMPOTENCY, &record)?,
+            },
+            Write::DeleteIdempotency(record) => Self::DeleteIdempotency {
+                key: idempotency_key(&record.profile_id, &record.key_hash),
+                time_key: idempotency_time_key(&record),
+            },
             Write::PutKeyCheck(sealed) => put(META, META_KEY_CHECK, encode(META, &sealed)?),
             Write::PutAdminPassword(hash) => put(META, META_ADMIN_PASSWORD, encode(META, &hash)?),
             Write::PutSession(record) => put(SESSIONS, &record.token_hash, encode(SESSIONS, &record)?),
@@ -93,8 +112,8 @@ impl Change {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Put { value, .. } => value.len(),
-            Self::Delete { .. } => 0,
+            Self::Put { value, .. } | Self::Exchange { value, .. } | Self::PutIdempotency { value, .. } => value.len(),
+            Self::Delete { .. } | Self::DeleteExecution(_) | Self::DeleteIdempotency { .. } => 0,
             Self::Execution(change) => match &change.text {
                 Text::Script(text) | Text::Output(text) => change.record.len() + text.len(),
                 Text::None => change.record.len(),
@@ -150,6 +169,22 @@ impl<'txn> ExecutionTables<'txn> {
                     transaction.open_table(*table)?.remove(key.as_slice())?;
                 }
                 Change::Execution(change) => self.apply_execution(change)?,
+                Change::Exchange { of, key, value } => {
+                    // ST-9
+                    if self.executions.get(of.as_str().as_bytes())?.is_none() {
+                        return Err(Fault::Refused(format!("there is no {} to ask", short(of))));
+                    }
+                    transaction.open_table(LLM_EXCHANGES)?.insert(key.as_slice(), value.as_slice())?;
+                }
+                Change::DeleteExecution(id) => self.delete_execution(transaction, id)?,
+                Change::PutIdempotency { key, time_key, value } => {
+                    transaction.open_table(IDEMPOTENCY)?.insert(key.as_slice(), value.as_slice())?;
+                    transaction.open_table(IDEMPOTENCY_BY_TIME)?.insert(time_key.as_slice(), ())?;
+                }
+                Change::DeleteIdempotency { key, time_key } => {
+                    transaction.open_table(IDEMPOTENCY)?.remove(key.as_slice())?;
+                    transaction.open_table(IDEMPOTENCY_BY_TIME)?.remove(time_key.as_slice())?;
+                }
             }
         }
         Ok(())
@@ -182,6 +217,33 @@ impl<'txn> ExecutionTables<'txn> {
         }
         let old_place = old.map(|old| Place { profile_id: old.profile_id, status: old.status });
         self.move_in_indexes(&change.id, old_place.as_ref(), &change.place)
+    }
+
+    /// ST-9: nothing of it is left.
+    fn delete_execution(&mut self, transaction: &WriteTransaction, id: &ExecutionId) -> Result<(), Fault> {
+        let key = id.as_str().as_bytes();
+        let Some(record) = self.executions.get(key)?.map(|old| decode::<ExecutionRecord>(EXECUTIONS, old.value()))
+        else {
+            return Ok(());
+        };
+        let record = record?;
+        if !record.status.is_final() {
+            let status = record.status.as_str();
+            return Err(Fault::Refused(format!("{} is {status} and can't be deleted", short(id))));
+        }
+        self.executions.remove(key)?;
+        self.scripts.remove(key)?;
+        self.outputs.remove(key)?;
+        self.by_profile.remove(index_key(profile_prefix(&record.profile_id), id).as_slice())?;
+        self.by_status.remove(index_key(status_prefix(record.status), id).as_slice())?;
+        let both = profile_status_prefix(&record.profile_id, record.status);
+        self.by_profile_status.remove(index_key(both, id).as_slice())?;
+        if record.llm_requests > 0 {
+            let (first, last) = (exchange_key(id, LlmRequestId(0)), exchange_key(id, LlmRequestId(u32::MAX)));
+            let mut exchanges = transaction.open_table(LLM_EXCHANGES)?;
+            exchanges.retain_in::<&[u8], _>(first.as_slice()..=last.as_slice(), |_, _| false)?;
+        }
+        Ok(())
     }
 
     /// ST-2: one place in each index, that of the record.

@@ -18,6 +18,8 @@
 //! - `ST-6` Writing an execution's current record again is accepted and changes nothing, so that a caller can repeat a batch
 //!   of which it does not know whether it was written.
 //! - `ST-7` After an error of the disk, a full one included, the store works on as soon as the disk does.
+//! - `ST-9` A request to the LLM belongs to an execution that is there; one that is deleted, which only a finished one can be,
+//!   takes all that belongs to it along.
 //! - `ST-8` No error's text holds a stored value, or an id that grants access.
 
 mod batch;
@@ -36,10 +38,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use airlock_actors::domain::{
-    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, ProfileRecord, SealedSecret,
+    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, IdempotencyRecord, LlmExchange, LlmRequestId,
+    ProfileId, ProfileRecord, SealedSecret,
 };
 use airlock_actors::ports::{ExecutionQuery, SessionRecord, Store, StoreError, Write};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
@@ -154,6 +158,31 @@ impl Store for RedbStore {
 
     fn execution_script(&self, id: &ExecutionId) -> Result<Option<String>, StoreError> {
         self.read(|database| reader::get(database, tables::SCRIPTS, id.as_str().as_bytes()))
+    }
+
+    fn exchange(&self, of: &ExecutionId, id: LlmRequestId) -> Result<Option<LlmExchange>, StoreError> {
+        self.read(|database| reader::get(database, tables::LLM_EXCHANGES, &tables::exchange_key(of, id)))
+    }
+
+    fn exchanges(&self, of: &ExecutionId, most_bytes: usize) -> Result<Vec<LlmExchange>, StoreError> {
+        self.read(|database| reader::exchanges(database, of, most_bytes))
+    }
+
+    fn idempotency(&self, profile: &ProfileId, key_hash: &[u8; 32]) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let key = tables::idempotency_key(profile, key_hash);
+        self.read(|database| reader::get(database, tables::IDEMPOTENCY, &key))
+    }
+
+    fn idempotency_before(&self, before: Timestamp, limit: usize) -> Result<Vec<IdempotencyRecord>, StoreError> {
+        self.read(|database| reader::idempotency_before(database, before, limit))
+    }
+
+    fn count_executions(&self) -> Result<u64, StoreError> {
+        self.read(reader::count)
+    }
+
+    fn oldest_executions(&self, after: Option<&ExecutionId>, limit: usize) -> Result<Vec<ExecutionRecord>, StoreError> {
+        self.read(|database| reader::oldest(database, after, limit))
     }
 
     fn list_executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StoreError> {

@@ -1,15 +1,18 @@
 //! The queries. Each is one short read transaction that ends before it returns.
 
-use airlock_actors::domain::{ExecutionRecord, Status};
+use std::ops::Bound;
+
+use airlock_actors::domain::{ExecutionId, ExecutionRecord, IdempotencyRecord, LlmExchange, LlmRequestId, Status};
 use airlock_actors::ports::ExecutionQuery;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use jiff::Timestamp;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::codec::decode;
 use super::fault::Fault;
 use super::tables::{
-    BY_PROFILE, BY_PROFILE_STATUS, BY_STATUS, EXECUTION_ID_BYTES, EXECUTIONS, Index, Values, profile_prefix,
-    profile_status_prefix, status_prefix,
+    BY_PROFILE, BY_PROFILE_STATUS, BY_STATUS, EXECUTION_ID_BYTES, EXECUTIONS, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, Index,
+    LLM_EXCHANGES, Values, exchange_key, milliseconds, profile_prefix, profile_status_prefix, status_prefix,
 };
 
 /// Sorts after every execution id.
@@ -25,6 +28,58 @@ pub(super) fn get<T: DeserializeOwned>(database: &Database, table: Values, key: 
 pub(super) fn all<T: DeserializeOwned>(database: &Database, table: Values) -> Result<Vec<T>, Fault> {
     let rows = database.begin_read()?.open_table(table)?;
     rows.iter()?.map(|row| decode(table, row?.1.value())).collect()
+}
+
+/// The requests of an execution to the LLM, in order, until they have more than `most_bytes` of texts.
+pub(super) fn exchanges(database: &Database, of: &ExecutionId, most_bytes: usize) -> Result<Vec<LlmExchange>, Fault> {
+    let rows = database.begin_read()?.open_table(LLM_EXCHANGES)?;
+    let (first, last) = (exchange_key(of, LlmRequestId(0)), exchange_key(of, LlmRequestId(u32::MAX)));
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for row in rows.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
+        if bytes > most_bytes {
+            break;
+        }
+        let exchange: LlmExchange = decode(LLM_EXCHANGES, row?.1.value())?;
+        bytes += exchange.bytes();
+        all.push(exchange);
+    }
+    Ok(all)
+}
+
+/// Up to `limit` keys that were noted before a moment, oldest first.
+pub(super) fn idempotency_before(
+    database: &Database,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<IdempotencyRecord>, Fault> {
+    let transaction = database.begin_read()?;
+    let (times, records) = (transaction.open_table(IDEMPOTENCY_BY_TIME)?, transaction.open_table(IDEMPOTENCY)?);
+    let end = milliseconds(before);
+    let old = times.range::<&[u8]>(..end.as_slice())?.take(limit);
+    old.map(|key| {
+        let key = key?.0;
+        let of_record = key.value().get(end.len()..).unwrap_or_default();
+        let record = records.get(of_record)?.ok_or_else(|| stray_key(IDEMPOTENCY_BY_TIME))?;
+        decode(IDEMPOTENCY, record.value())
+    })
+    .collect()
+}
+
+/// How many executions there are.
+pub(super) fn count(database: &Database) -> Result<u64, Fault> {
+    Ok(database.begin_read()?.open_table(EXECUTIONS)?.len()?)
+}
+
+/// Up to `limit` records newer than `after`, oldest first.
+pub(super) fn oldest(
+    database: &Database,
+    after: Option<&ExecutionId>,
+    limit: usize,
+) -> Result<Vec<ExecutionRecord>, Fault> {
+    let rows = database.begin_read()?.open_table(EXECUTIONS)?;
+    let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_str().as_bytes()));
+    let page = rows.range::<&[u8]>((after, Bound::Unbounded))?.take(limit);
+    page.map(|row| decode(EXECUTIONS, row?.1.value())).collect()
 }
 
 /// A page of records, newest first. Reads `limit` keys of one table or index and their records, whatever else there is.

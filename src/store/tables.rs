@@ -22,7 +22,8 @@
 //! An execution id starts with its time, so that keys sort by time and a page is one range, read backwards. Index keys
 //! have parts of fixed length, so that a prefix can't run into the next part.
 
-use airlock_actors::domain::{ExecutionId, ProfileId, Status};
+use airlock_actors::domain::{ExecutionId, IdempotencyRecord, LlmRequestId, ProfileId, Status};
+use jiff::Timestamp;
 use redb::{TableDefinition, TableError, WriteTransaction};
 
 /// A table of values.
@@ -81,6 +82,27 @@ pub(super) fn profile_status_prefix(profile: &ProfileId, status: Status) -> Vec<
 pub(super) fn index_key(mut prefix: Vec<u8>, id: &ExecutionId) -> Vec<u8> {
     prefix.extend_from_slice(id.as_str().as_bytes());
     prefix
+}
+
+/// A key of `llm_exchanges.v1`.
+pub(super) fn exchange_key(of: &ExecutionId, id: LlmRequestId) -> Vec<u8> {
+    [of.as_str().as_bytes(), &id.0.to_be_bytes()].concat()
+}
+
+/// A key of `idempotency.v1`.
+pub(super) fn idempotency_key(profile: &ProfileId, key_hash: &[u8; 32]) -> Vec<u8> {
+    [profile.as_str().as_bytes(), key_hash.as_slice()].concat()
+}
+
+/// A key of `idempotency_by_time.v1`.
+pub(super) fn idempotency_time_key(record: &IdempotencyRecord) -> Vec<u8> {
+    let rest = idempotency_key(&record.profile_id, &record.key_hash);
+    [milliseconds(record.created_at).as_slice(), &rest].concat()
+}
+
+/// A moment as a key begins with it; before 1970 is 1970.
+pub(super) fn milliseconds(at: Timestamp) -> [u8; 8] {
+    u64::try_from(at.as_millisecond()).unwrap_or(0).to_be_bytes()
 }
 
 /// The status in an index key. On disk: never renumber.

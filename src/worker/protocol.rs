@@ -23,6 +23,11 @@ pub const MAX_PART_BYTES: usize = 256 * 1024;
 /// what could be half a secret.
 pub const OUTPUT_MARGIN_BYTES: u64 = 64 * 1024;
 
+/// Most requests to the LLM that an execution has open at once,
+pub const MAX_OPEN_ASKS: usize = 100;
+/// and most bytes of them, schemas and names of models included.
+pub const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
+
 /// Longest message of a run's end (error, its kind and its traceback), in bytes.
 pub const MAX_REPORT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -46,6 +51,20 @@ pub enum ToGuard<'a> {
     Run(Run<'a>),
     /// End a run and everything it started; its `Ended` follows. Unknown tokens are ignored.
     Kill(RunToken),
+    /// What a request to the LLM came to. They come in order within a batch, with the last of which the run goes on.
+    Answer {
+        /// Which run.
+        token: RunToken,
+        /// Which batch of its requests.
+        batch: u32,
+        /// Which of the batch.
+        index: u32,
+        /// Whether the batch is complete with it.
+        last: bool,
+        /// What it came to.
+        #[serde(borrow)]
+        reply: Reply<'a>,
+    },
     /// End everything, then exit.
     Shutdown,
 }
@@ -78,8 +97,44 @@ pub enum FromGuard<'a> {
     Fatal(String),
     /// A part of what a run leaves.
     Part(RunToken, Piece, #[serde(borrow)] Bytes<'a>),
+    /// A run asks the LLM a batch of requests, numbered from 1.
+    Asked(RunToken, u32, #[serde(borrow)] Vec<Ask<&'a str>>),
+    /// A run waits for its LLM and stands still, so many batches having been answered.
+    Paused(RunToken, u32),
     /// The end of a run; every part of it was sent before.
     Ended(Box<Ended>),
+}
+
+/// A request to the LLM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask<T> {
+    /// What is asked.
+    pub prompt: T,
+    /// Which model is wanted.
+    pub model: T,
+    /// JSON text of the schema that the answer must fit.
+    pub schema: Option<T>,
+}
+
+impl<T: AsRef<str>> Ask<T> {
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let schema = self.schema.as_ref().map_or(0, |schema| schema.as_ref().len());
+        self.prompt.as_ref().len() + self.model.as_ref().len() + schema
+    }
+}
+
+/// What a request to the LLM came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply<'a> {
+    /// An answer.
+    Text(&'a str),
+    /// None in time: a sentence for the script.
+    TimedOut(&'a str),
+    /// It was not asked, since that was too much: a sentence for the script.
+    Refused(&'a str),
+    /// It was not asked, since it makes no sense: a sentence for the script.
+    Invalid(&'a str),
 }
 
 /// What a guard says of itself.

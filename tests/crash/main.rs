@@ -15,4 +15,5 @@ mod support;
 
 mod full_disk;
 mod kill9;
+mod pauses;
 mod start_stop;

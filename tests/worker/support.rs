@@ -125,6 +125,7 @@ impl Running {
             match event.expect("the worker is there") {
                 RunEvent::Output(OutputStream::Stdout, bytes) => self.stdout.extend(bytes),
                 RunEvent::Output(OutputStream::Stderr, bytes) => self.stderr.extend(bytes),
+                RunEvent::Asked(..) | RunEvent::Paused(_) => {}
                 RunEvent::Ended(end) => panic!(
                     "ended before it printed {text:?}: {end:?}, {}, {}",
                     String::from_utf8_lossy(&self.stdout),
@@ -144,6 +145,7 @@ impl Running {
             match tokio::time::timeout(DEADLINE, self.events.recv()).await.expect("in time")? {
                 RunEvent::Output(OutputStream::Stdout, bytes) => self.stdout.extend(bytes),
                 RunEvent::Output(OutputStream::Stderr, bytes) => self.stderr.extend(bytes),
+                RunEvent::Asked(..) | RunEvent::Paused(_) => {}
                 RunEvent::Ended(end) => {
                     assert_eq!(self.events.recv().await, None, "something followed the end");
                     return Some(Ended { end: *end, stdout: self.stdout, stderr: self.stderr });

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use actix_rt::ArbiterHandle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{Core, Inner, StartError};
 use crate::crypto::{Keyring, PasswordCost, PasswordHasher, SealContext};
-use crate::domain::{ExecutionRecord, ProfileStatus, RunLimits, Secret, Status};
+use crate::domain::{ExecutionRecord, OnRestart, ProfileStatus, RunLimits, Secret, Status};
 use crate::execution::{self, Directory, Execution, Parts, StopReason};
 use crate::ports::{Clock, Entropy, Store, WorkerLauncher, Write};
 use crate::profile_registry::{Ended, Find, ProfileRegistry, RegistryPorts};
@@ -44,6 +44,8 @@ pub struct CoreConfig {
     pub sessions: SessionLife,
     /// What a guess of the password costs.
     pub password: PasswordCost,
+    /// How much of what has ended is kept.
+    pub retention: super::Retention,
 }
 
 /// The threads that actors live on.
@@ -53,6 +55,11 @@ pub struct Arbiters {
     /// For Executions, in turn; with none they share the control thread.
     pub executors: Vec<ArbiterHandle>,
 }
+
+/// Answers judged by their schema at a time: the longest takes a core for a while.
+const JUDGING_AT_ONCE: usize = 2;
+/// A replayed script that is interrupted so often is not started again: it may be what takes the server down.
+const MOST_ATTEMPTS: u32 = 5;
 
 const KEY_CHECK: SealContext<'static> = SealContext { table: "meta", record: "key_check", field: "value", version: 1 };
 const KEY_CHECK_TEXT: &str = "airlock";
@@ -120,21 +127,35 @@ impl Core {
                 draining: AtomicBool::new(false),
                 overviews: super::overview::Recent::default(),
                 config,
+                judging: Semaphore::new(JUDGING_AT_ONCE),
+                turns: super::idempotency::Turns::default(),
             }),
         };
         core.take_up_unfinished().await?;
+        core.keep_tidy(config.retention);
         Ok(core)
     }
 
-    /// EX-2: what may have started is over; what can't have is queued again, oldest first.
+    /// EX-2: what may have started is over, unless it asked for a replay; what can't have is queued again, oldest first.
     async fn take_up_unfinished(&self) -> Result<(), StartError> {
         let store = &self.inner.ports.store;
         let unfinished = store.unfinished_executions()?;
-        let (pending, started): (Vec<_>, Vec<_>) =
+        let (mut pending, started): (Vec<_>, Vec<_>) =
             unfinished.into_iter().partition(|record| record.status == Status::Pending);
-        if !pending.is_empty() || !started.is_empty() {
-            tracing::info!(pending = pending.len(), interrupted = started.len(), "taking up what the last stop left");
+        let (replayed, started): (Vec<_>, Vec<_>) = started
+            .into_iter()
+            .partition(|record| record.on_restart == OnRestart::Replay && record.attempts < MOST_ATTEMPTS);
+        let counts = (pending.len(), started.len(), replayed.len());
+        if counts != (0, 0, 0) {
+            let (pending, interrupted, replayed) = counts;
+            tracing::info!(pending, interrupted, replayed, "taking up what the last stop left");
         }
+        let replayed: Vec<_> = replayed.into_iter().map(execution::to_be_replayed).collect();
+        for some in replayed.chunks(256) {
+            store.commit(some.iter().cloned().map(Write::UpdateExecution).collect()).await?;
+        }
+        pending.extend(replayed);
+        pending.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let now = self.inner.ports.clock.now();
         for some in started.chunks(256) {
             let finish = |record: &ExecutionRecord| {

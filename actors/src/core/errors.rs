@@ -89,6 +89,12 @@ pub enum SubmitError {
     /// A person has to fill this in first.
     #[error("the credential {0} has no value")]
     MissingValue(CredentialName),
+    /// The key has named another submission.
+    #[error("the idempotency key was used for another submission")]
+    KeyUsedOtherwise,
+    /// The key has named this submission, and what it led to was removed since.
+    #[error("the execution of this idempotency key was removed")]
+    FirstIsGone,
     /// Too many wait already.
     #[error("the queue is full")]
     QueueFull {

@@ -5,9 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
+use jiff::Timestamp;
 
+use super::idempotency;
 use super::{Core, SubmitError, Unavailable};
-use crate::domain::{ExecutionId, ExecutionRecord, ExecutionView, OnRestart, ProfileId, Status};
+use crate::domain::{
+    ExecutionId, ExecutionRecord, ExecutionView, IdempotencyRecord, LlmExchange, OnRestart, ProfileId, ProfileRecord,
+    Status,
+};
 use crate::execution::{Execution, StopReason, Ticket};
 use crate::ports::{ExecutionQuery, WorkerInfo};
 use crate::profile_registry::{Authorize, FlushUse, Refusal, Used};
@@ -27,6 +32,24 @@ pub struct Submission {
     pub timeout_s: u32,
     /// Time it may wait for one answer of the LLM, in seconds.
     pub llm_timeout_s: u32,
+    /// What becomes of it when the server restarts under it.
+    pub on_restart: OnRestart,
+    /// Names the submission, so that it can be repeated; at most [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES).
+    pub idempotency_key: Option<String>,
+}
+
+/// How a script is to run.
+pub(super) struct Terms {
+    pub(super) timeout_s: u32,
+    pub(super) llm_timeout_s: u32,
+    pub(super) on_restart: OnRestart,
+    pub(super) rerun_of: Option<ExecutionId>,
+}
+
+/// A submission that may come again.
+pub(super) struct Repeatable {
+    key_hash: [u8; 32],
+    body_hash: [u8; 32],
 }
 
 /// Whether the core can run a script now.
@@ -38,6 +61,8 @@ pub struct Readiness {
     pub worker: Option<WorkerInfo>,
     /// Executions that run.
     pub running: usize,
+    /// Executions that wait for their LLM without a slot.
+    pub paused: usize,
     /// Executions that wait for a slot.
     pub queued: usize,
 }
@@ -49,72 +74,111 @@ pub struct ExecutionDetail {
     pub view: ExecutionView,
     /// The script as it was signed.
     pub script: String,
+    /// What it asked its LLM, in order; of very long ones only the first.
+    pub exchanges: Vec<LlmExchange>,
 }
 
+/// How long the end of one that was cancelled may take: longer than a worker has to end it, and to be ended.
+pub(super) const END_ONE: Duration = Duration::from_secs(30);
 /// How long the end of what still runs at a shutdown may take.
 const END_ALL: Duration = Duration::from_secs(15);
 /// How long the workers may take to end after that, those that were just starting included.
 const END_WORKERS: Duration = Duration::from_secs(10);
 
 impl Core {
-    /// Checks who and what, in the order of the HTTP contract, and returns once the execution is on disk.
+    /// Checks who and what, in the order of the HTTP contract, and returns once the execution is on disk. A repeated submission
+    /// gives what the first one gave.
     pub async fn submit(&self, submission: Submission) -> Result<ExecutionView, SubmitError> {
-        let Submission { profile_id, script, hash, timeout_s, llm_timeout_s } = submission;
-        let inner = &self.inner;
-        if inner.draining.load(Ordering::Acquire) {
-            return Err(Unavailable::Draining.into());
-        }
-        let authority = inner.registry.call(Authorize(profile_id.clone())).await?.map_err(refused)?;
-        let hash = hash.ok_or(SubmitError::MissingHash)?;
-        if !authority.verify(&script, &hash).await {
+        self.refuse_if_draining()?;
+        let authority = self.inner.registry.call(Authorize(submission.profile_id.clone())).await?.map_err(refused)?;
+        let hash = submission.hash.as_deref().ok_or(SubmitError::MissingHash)?;
+        if !authority.verify(&submission.script, hash).await {
             return Err(SubmitError::WrongHash);
         }
         let profile = authority.profile().clone();
+        let terms = Terms {
+            timeout_s: submission.timeout_s,
+            llm_timeout_s: submission.llm_timeout_s,
+            on_restart: submission.on_restart,
+            rerun_of: None,
+        };
+        let Some(key) = &submission.idempotency_key else {
+            return self.admit(profile, submission.script, terms, None).await;
+        };
+        let key_hash = idempotency::key_hash(key);
+        let _turn = self.inner.turns.take((profile.id.clone(), key_hash)).await;
+        let repeatable = Repeatable { key_hash, body_hash: idempotency::body_hash(&submission) };
+        match self.first_submission(&profile.id, &repeatable)? {
+            Some(first) => Ok(first),
+            None => self.admit(profile, submission.script, terms, Some(repeatable)).await,
+        }
+    }
+
+    /// What a submission with this key has led to, if there was one.
+    fn first_submission(
+        &self,
+        profile: &ProfileId,
+        repeatable: &Repeatable,
+    ) -> Result<Option<ExecutionView>, SubmitError> {
+        let store = &self.inner.ports.store;
+        let known = store.idempotency(profile, &repeatable.key_hash).map_err(Unavailable::from)?;
+        let oldest = self.inner.ports.clock.now().saturating_sub(idempotency::KEPT).unwrap_or(Timestamp::MIN);
+        let Some(known) = known.filter(|known| known.created_at > oldest) else { return Ok(None) };
+        if known.body_hash != repeatable.body_hash {
+            return Err(SubmitError::KeyUsedOtherwise);
+        }
+        let record = store.execution(&known.execution_id).map_err(Unavailable::from)?;
+        let record = record.ok_or(SubmitError::FirstIsGone)?;
+        // As it was answered the first time.
+        Ok(Some(ExecutionView {
+            record: ExecutionRecord { status: Status::Pending, ..record },
+            output: None,
+            awaited: Vec::new(),
+        }))
+    }
+
+    pub(super) fn refuse_if_draining(&self) -> Result<(), Unavailable> {
+        if self.inner.draining.load(Ordering::Acquire) { Err(Unavailable::Draining) } else { Ok(()) }
+    }
+
+    /// Takes in a script of a profile that may run it.
+    pub(super) async fn admit(
+        &self,
+        profile: Arc<ProfileRecord>,
+        script: Arc<str>,
+        terms: Terms,
+        repeatable: Option<Repeatable>,
+    ) -> Result<ExecutionView, SubmitError> {
+        let inner = &self.inner;
         if !profile.credentials.is_empty() {
             let missing = inner.vault.call(WithoutValue(Arc::new(profile.credentials.clone()))).await?;
             if let Some(name) = missing.into_iter().next() {
                 return Err(SubmitError::MissingValue(name));
             }
         }
-        let ticket = match inner.pool.call(Enter { profile: profile_id.clone(), even_if_full: false }).await? {
+        let ticket = match inner.pool.call(Enter { profile: profile.id.clone(), even_if_full: false }).await? {
             Entered::Full { retry_after } => return Err(SubmitError::QueueFull { retry_after }),
             entered => ticket(entered).ok_or(Unavailable::Draining)?,
         };
         let now = inner.ports.clock.now();
-        let record = ExecutionRecord {
-            id: ExecutionId::generate(now, &*inner.ports.entropy),
-            profile_id,
-            status: Status::Pending,
+        let record = new_record(ExecutionId::generate(now, &*inner.ports.entropy), &profile.id, now, terms);
+        let key = repeatable.map(|Repeatable { key_hash, body_hash }| IdempotencyRecord {
+            profile_id: profile.id.clone(),
+            key_hash,
+            body_hash,
+            execution_id: record.id.clone(),
             created_at: now,
-            started_at: None,
-            completed_at: None,
-            timeout_s,
-            llm_timeout_s,
-            on_restart: OnRestart::Fail,
-            attempts: 0,
-            deadline: None,
-            llm_deadline: None,
-            llm_requests: 0,
-            ran_ms: 0,
-            execution_time_ms: None,
-            error_type: None,
-            usage: None,
-            environment: None,
-            redactions: Vec::new(),
-            suspicious: false,
-            rerun_of: None,
-        };
-        let view = ExecutionView { record: record.clone(), output: None };
-        let executor = self.executor();
+        });
+        let view = ExecutionView { record: record.clone(), output: None, awaited: Vec::new() };
         let (profile_id, expires_at) = (profile.id.clone(), profile.expires_at);
-        let accepted = Execution::accept(executor, inner.parts.clone(), record, script, profile, ticket);
+        let accepted = Execution::accept(self.executor(), inner.parts.clone(), record, script, profile, ticket, key);
         if expires_at.is_some_and(|at| at <= inner.ports.clock.now()) {
             // It passed since the profile was looked at, perhaps before the execution could be found and stopped.
             inner.parts.directory.stop_profile(&profile_id, StopReason::Expired);
         }
         match accepted.await {
             Ok(Ok(())) => {
-                let (registry, used) = (inner.registry.clone(), Used(view.record.profile_id.clone()));
+                let (registry, used) = (inner.registry.clone(), Used(profile_id));
                 // Nobody waits for it: if it is lost, `last_used_at` is a use behind.
                 tokio::spawn(async move { registry.call(used).await });
                 Ok(view)
@@ -122,6 +186,17 @@ impl Core {
             Ok(Err(error)) => Err(Unavailable::Store(error).into()),
             Err(_) => Err(Unavailable::Actor("execution").into()),
         }
+    }
+
+    /// Proves that a request for a profile's own data is signed with its secret.
+    pub async fn verify_signature(
+        &self,
+        profile_id: &ProfileId,
+        signed: &str,
+        signature: &str,
+    ) -> Result<(), SubmitError> {
+        let authority = self.inner.registry.call(Authorize(profile_id.clone())).await?.map_err(refused)?;
+        if authority.verify(&Arc::from(signed), signature).await { Ok(()) } else { Err(SubmitError::WrongHash) }
     }
 
     /// As a poll sees it; `None` when there is no such execution.
@@ -132,7 +207,7 @@ impl Core {
         let store = &self.inner.ports.store;
         let Some(record) = store.execution(id)? else { return Ok(None) };
         let output = if record.status.is_final() { store.execution_output(id)?.map(Arc::new) } else { None };
-        Ok(Some(ExecutionView { record, output }))
+        Ok(Some(ExecutionView { record, output, awaited: Vec::new() }))
     }
 
     /// Answers at once when it is finished or awaits the LLM, else when its status changes or after `wait`.
@@ -182,7 +257,8 @@ impl Core {
     pub async fn execution_detail(&self, id: &ExecutionId) -> Result<Option<ExecutionDetail>, Unavailable> {
         let Some(view) = self.execution(id).await? else { return Ok(None) };
         let script = self.inner.ports.store.execution_script(id)?.unwrap_or_default();
-        Ok(Some(ExecutionDetail { view, script }))
+        let exchanges = if view.record.llm_requests == 0 { Vec::new() } else { self.exchanges(id).await? };
+        Ok(Some(ExecutionDetail { view, script, exchanges }))
     }
 
     /// Whether a script would run now.
@@ -193,11 +269,11 @@ impl Core {
         }
         let Ok(pool) = self.inner.pool.call(Inspect).await else {
             problems.push("the worker pool does not answer".to_owned());
-            return Readiness { problems, worker: None, running: 0, queued: 0 };
+            return Readiness { problems, worker: None, running: 0, paused: 0, queued: 0 };
         };
         problems.extend(pool.problem());
         let worker = pool.worker.as_deref().cloned();
-        Readiness { problems, worker, running: pool.running, queued: pool.queued }
+        Readiness { problems, worker, running: pool.running, paused: pool.paused, queued: pool.queued }
     }
 
     /// Takes no more submissions: the beginning of a shutdown.
@@ -240,11 +316,38 @@ pub(super) fn ticket(entered: Entered) -> Option<Ticket> {
     }
 }
 
+fn new_record(id: ExecutionId, profile_id: &ProfileId, now: Timestamp, terms: Terms) -> ExecutionRecord {
+    let Terms { timeout_s, llm_timeout_s, on_restart, rerun_of } = terms;
+    ExecutionRecord {
+        id,
+        profile_id: profile_id.clone(),
+        status: Status::Pending,
+        created_at: now,
+        started_at: None,
+        completed_at: None,
+        timeout_s,
+        llm_timeout_s,
+        on_restart,
+        attempts: 0,
+        deadline: None,
+        llm_deadline: None,
+        llm_requests: 0,
+        ran_ms: 0,
+        execution_time_ms: None,
+        error_type: None,
+        usage: None,
+        environment: None,
+        redactions: Vec::new(),
+        suspicious: false,
+        rerun_of,
+    }
+}
+
 fn settled(view: &ExecutionView) -> bool {
     view.record.status.is_final() || view.record.status == Status::AwaitingLlm
 }
 
-fn refused(refusal: Refusal) -> SubmitError {
+pub(super) fn refused(refusal: Refusal) -> SubmitError {
     match refusal {
         Refusal::Unknown => SubmitError::UnknownProfile,
         Refusal::Revoked => SubmitError::Revoked,

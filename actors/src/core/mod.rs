@@ -4,9 +4,14 @@
 //! values, is put together here under the configuration lock, so that nothing changes between the look and the act.
 
 mod boot;
+mod ends;
 mod errors;
+mod events;
 mod executions;
+mod idempotency;
+mod llm;
 mod overview;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -17,18 +22,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use actix_rt::ArbiterHandle;
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 pub use boot::{Arbiters, CoreConfig, CorePorts};
+pub use ends::EndError;
 pub use errors::{ConfigError, SessionError, StartError, SubmitError, Unavailable};
+pub use events::{Cursor, ExecutionEvent, Follower};
 pub use executions::{ExecutionDetail, Readiness, Submission};
+pub use idempotency::MAX_KEY_BYTES;
+pub use llm::RespondError;
 pub use overview::{Bucket, Durations, LiveCounts, MOST_COUNTED, Outcomes, Overview, Span};
+pub use retention::Retention;
 
 pub use crate::profile_registry::ProfileChange;
 pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated};
 
 use crate::domain::{CredentialName, Maker, ProfileId, ProfileRecord, Secret};
 use crate::execution::Parts;
+use crate::ports::SessionRecord;
 use crate::profile_registry::{self as registry, KeyIssue, ProfileRegistry};
 use crate::runtime::Mailbox;
 use crate::sessions::Sessions;
@@ -56,6 +67,25 @@ struct Inner {
     draining: AtomicBool,
     overviews: overview::Recent,
     config: CoreConfig,
+    /// Answers that are judged by their schema at a time.
+    judging: Semaphore,
+    /// Submissions with an idempotency key.
+    turns: idempotency::Turns,
+}
+
+/// A core that ends once nobody else uses it.
+struct WeakCore(std::sync::Weak<Inner>);
+
+impl WeakCore {
+    fn upgrade(&self) -> Option<Core> {
+        self.0.upgrade().map(|inner| Core { inner })
+    }
+}
+
+impl Core {
+    fn downgrade(&self) -> WeakCore {
+        WeakCore(Arc::downgrade(&self.inner))
+    }
 }
 
 type Config<T> = Result<T, ConfigError>;
@@ -206,6 +236,16 @@ impl Core {
     /// Proves a session, and counts as a use of it.
     pub async fn authenticate(&self, token: &Secret) -> Result<(), SessionError> {
         self.inner.sessions.authenticate(token).await
+    }
+
+    /// The open sessions, the last used first; and which of them is the caller's.
+    pub fn sessions(&self, token: &Secret) -> (Vec<SessionRecord>, [u8; 32]) {
+        (self.inner.sessions.list(), self.inner.sessions.own(token))
+    }
+
+    /// Ends the session whose token's hash begins so; false when there is none.
+    pub async fn end_session(&self, hash_begins: &[u8]) -> Result<bool, SessionError> {
+        self.inner.sessions.end(hash_begins).await
     }
 
     /// Ends a session.

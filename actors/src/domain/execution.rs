@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialName, EgressEntry, ExecutionId, ProfileId};
+use super::{CredentialName, EgressEntry, ExecutionId, LlmRequestId, ProfileId};
 
 /// Where an execution is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -226,6 +226,8 @@ pub struct ExecutionView {
     pub record: ExecutionRecord,
     /// Present exactly when the status is final.
     pub output: Option<std::sync::Arc<ExecutionOutput>>,
+    /// The requests to the LLM that await an answer, oldest first; what they say is in the store.
+    pub awaited: Vec<LlmRequestId>,
 }
 
 #[cfg(test)]

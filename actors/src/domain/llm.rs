@@ -66,6 +66,17 @@ pub struct LlmExchange {
     pub end: Option<(LlmEnd, Timestamp)>,
 }
 
+impl LlmExchange {
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let answer = match &self.end {
+            Some((LlmEnd::Answered(text), _)) => text.len(),
+            Some((LlmEnd::TimedOut, _)) | None => 0,
+        };
+        self.prompt.len() + self.model.len() + self.schema.as_ref().map_or(0, String::len) + answer
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,12 +9,16 @@ use actix_rt::ArbiterHandle;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::directory::{Directory, Seat};
-use super::machine::{Effect, Event, KILL_GRACE, Slot, State, StopReason, Verdict};
+use super::directory::{Command, Directory, Seat};
+use super::live::{LiveOutput, Publisher};
+use super::machine::{Effect, Event, KILL_GRACE, Slot, State, Terms, Verdict};
 use super::outcome::{self, Remains};
+use super::questions::Questions;
+use super::waits::between;
 use crate::core::Unavailable;
 use crate::domain::{
-    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, Limits, ProfileId, ProfileRecord, RunLimits,
+    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, IdempotencyRecord, Limits, OnRestart, ProfileId,
+    ProfileRecord, RunLimits,
 };
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
 use crate::runtime::Mailbox;
@@ -23,7 +27,7 @@ use crate::vault::{Resolve, Setting, Vault};
 use crate::worker_pool::{Enter, Entered, Lease, WaitEnd, WorkerPool};
 
 /// Pause before a write that failed is tried again: an acknowledged execution is kept in memory until it is on disk.
-const WRITE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 /// Failures that are no full disk after which a write is given up.
 const MOST_FAILURES: u32 = 600;
 /// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a fifth of a millisecond.
@@ -61,30 +65,36 @@ pub enum Ticket {
 pub type Accepted = oneshot::Receiver<Result<(), StoreError>>;
 
 /// What a script is given, and how to scrub it out again.
-struct Prepared {
+pub(super) struct Prepared {
     settings: Arc<Vec<Setting>>,
-    redactor: Arc<Redactor>,
+    pub(super) redactor: Arc<Redactor>,
 }
 
 /// The actor.
 pub struct Execution {
-    parts: Arc<Parts>,
-    record: ExecutionRecord,
+    pub(super) parts: Arc<Parts>,
+    pub(super) record: ExecutionRecord,
     script: Arc<str>,
     profile: Arc<ProfileRecord>,
-    state: State,
-    lease: Option<Lease>,
+    pub(super) state: State,
+    pub(super) lease: Option<Lease>,
     queued: Option<oneshot::Receiver<Result<Lease, WaitEnd>>>,
     accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Written with the first record.
+    key: Option<IdempotencyRecord>,
     /// `None` until the values are there.
-    prepared: Option<Result<Prepared, Unavailable>>,
-    /// When the script was handed to the worker: a moment after `started_at`, which is when that was written down.
-    running_since: Option<Timestamp>,
-    token: RunToken,
+    pub(super) prepared: Option<Result<Prepared, Unavailable>>,
+    /// Running time before the clock last began to run, and since when it runs; `None` until the script is handed to the
+    /// worker.
+    ran: Option<(Duration, Option<Timestamp>)>,
+    pub(super) token: RunToken,
     remains: Remains,
+    pub(super) questions: Questions,
+    publisher: Publisher,
+    live: Arc<LiveOutput>,
     output: Option<Arc<ExecutionOutput>>,
     view: watch::Sender<ExecutionView>,
-    stops: Option<mpsc::UnboundedReceiver<StopReason>>,
+    commands: Option<mpsc::UnboundedReceiver<Command>>,
 }
 
 impl Execution {
@@ -96,6 +106,7 @@ impl Execution {
         script: Arc<str>,
         profile: Arc<ProfileRecord>,
         ticket: Ticket,
+        key: Option<IdempotencyRecord>,
     ) -> Accepted {
         let (told, accepted) = oneshot::channel();
         let claimed = matches!(ticket, Ticket::Granted(_));
@@ -104,7 +115,7 @@ impl Execution {
         }
         let slot = if claimed { Slot::Granted } else { Slot::Awaited };
         let state = State::Accepting { claimed, slot, stopped: None };
-        Self::start(arbiter, parts, record, script, profile, ticket, state, Some(told));
+        Self::start(arbiter, parts, record, script, profile, ticket, state, Some((told, key)));
         accepted
     }
 
@@ -129,9 +140,12 @@ impl Execution {
         profile: Arc<ProfileRecord>,
         ticket: Ticket,
         state: State,
-        accepted: Option<oneshot::Sender<Result<(), StoreError>>>,
+        accepted: Option<(oneshot::Sender<Result<(), StoreError>>, Option<IdempotencyRecord>)>,
     ) {
-        let Seat { view, stops } = parts.directory.enter(ExecutionView { record: record.clone(), output: None });
+        let (accepted, key) = accepted.map_or((None, None), |(told, key)| (Some(told), key));
+        let first = ExecutionView { record: record.clone(), output: None, awaited: Vec::new() };
+        let Seat { view, output: live, commands } = parts.directory.enter(first);
+        let questions = Questions::new(record.llm_requests);
         let token = RunToken(parts.tokens.fetch_add(1, Ordering::Relaxed));
         let (lease, queued) = match ticket {
             Ticket::Granted(lease) => (Some(lease), None),
@@ -148,19 +162,28 @@ impl Execution {
             lease,
             queued,
             accepted,
+            key,
             prepared: None,
-            running_since: None,
+            ran: None,
             token,
             remains: Remains { output_bytes, ..Remains::default() },
+            questions,
+            publisher: Publisher::default(),
+            live,
             output: None,
             view,
-            stops: Some(stops),
+            commands: Some(commands),
         });
     }
 
-    fn apply(&mut self, event: Event, context: &mut Context<Self>) {
+    pub(super) fn apply(&mut self, event: Event, context: &mut Context<Self>) {
+        let now = self.parts.clock.now();
+        if let State::Running(waits) = &self.state {
+            self.ran = Some(waits.clock());
+        }
         let timeout = Duration::from_secs(u64::from(self.record.timeout_s));
-        let (state, effects) = self.state.step(event, self.parts.clock.now(), timeout);
+        let terms = Terms { timeout, replay: self.record.on_restart == OnRestart::Replay };
+        let (state, effects) = std::mem::replace(&mut self.state, State::Final).step(event, now, terms);
         self.state = state;
         for effect in effects {
             self.perform(effect, context);
@@ -186,6 +209,17 @@ impl Execution {
                 }
             }
             Effect::Start(deadline) => self.start_script(deadline, context),
+            Effect::ArmDeadline(deadline) => self.arm(deadline, context),
+            Effect::Note(note) => self.note(note, context),
+            Effect::AwaitAnswer(id, deadline) => self.await_answer(id, deadline, context),
+            Effect::Acknowledged(id) => self.acknowledged(id),
+            Effect::GiveSlotBack => {
+                if let Some(lease) = &mut self.lease {
+                    lease.pause();
+                }
+            }
+            Effect::TakeSlot => self.take_slot(context),
+            Effect::Deliver(batch, ids) => self.deliver(batch, &ids, context),
             Effect::Kill => {
                 if let Some(lease) = &self.lease {
                     lease.link().kill(self.token);
@@ -209,7 +243,11 @@ impl Execution {
 
     /// EX-1: only ever called for what is on disk.
     fn publish(&self) {
-        self.view.send_replace(ExecutionView { record: self.record.clone(), output: self.output.clone() });
+        let awaited = match &self.state {
+            State::Running(waits) => waits.open().map(|question| question.id).collect(),
+            _ => Vec::new(),
+        };
+        self.view.send_replace(ExecutionView { record: self.record.clone(), output: self.output.clone(), awaited });
     }
 
     /// Fetches the values and their redactor; beside the write of the record, not after it.
@@ -229,8 +267,6 @@ impl Execution {
     }
 
     fn start_script(&mut self, deadline: Timestamp, context: &mut Context<Self>) {
-        let now = self.parts.clock.now();
-        self.running_since = Some(now);
         let (Some(prepared), Some(lease)) = (&self.prepared, &self.lease) else {
             return self.apply(Event::Lost, context);
         };
@@ -252,17 +288,34 @@ impl Execution {
             Ok(mut events) => {
                 let events = futures_util::stream::poll_fn(move |task| events.poll_recv(task));
                 context.add_stream(events);
-                let wait = until(deadline, now);
-                context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
+                self.ran = Some((Duration::ZERO, Some(self.parts.clock.now())));
+                self.arm(deadline, context);
             }
             Err(_) => self.apply(Event::Lost, context),
+        }
+    }
+
+    fn arm(&self, deadline: Timestamp, context: &mut Context<Self>) {
+        let wait = until(deadline, self.parts.clock.now());
+        context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
+    }
+
+    /// Publishes what can be shown of the output, if anybody looks.
+    fn show_output(&mut self, context: &mut Context<Self>) {
+        let Some(Ok(prepared)) = &self.prepared else { return };
+        let captured = [
+            (OutputStream::Stdout, self.remains.stdout.as_slice()),
+            (OutputStream::Stderr, self.remains.stderr.as_slice()),
+        ];
+        let half = self.remains.output_bytes / 2;
+        if self.publisher.advance(&self.live, &prepared.redactor, half, captured) {
+            context.run_later(Duration::ZERO, Self::show_output);
         }
     }
 
     /// The values can't be had: the script does not run.
     fn not_started(&mut self, why: &str, context: &mut Context<Self>) {
         tracing::error!(error = why, "could not prepare an execution");
-        self.running_since = None;
         let outcome = RunOutcome::Failed {
             error_type: ErrorType::WorkerUnavailable,
             error: format!("WorkerUnavailable: the credentials could not be read ({why}); the script did not run"),
@@ -275,7 +328,7 @@ impl Execution {
 
     fn store_until_stored(&self, write: Write, context: &mut Context<Self>) {
         let store = self.parts.store.clone();
-        let storing = async move { commit_until_stored(&*store, write).await };
+        let storing = async move { commit_until_stored(&*store, vec![write]).await };
         context.spawn(storing.into_actor(self).map(|stored, execution, context| execution.stored(&stored, context)));
     }
 
@@ -288,10 +341,14 @@ impl Execution {
     }
 
     fn finish(&mut self, verdict: Verdict, context: &mut Context<Self>) {
-        let remains = std::mem::take(&mut self.remains);
+        let mut remains = std::mem::take(&mut self.remains);
+        remains.counts = std::mem::take(&mut self.questions.counts);
         let mut record = self.record.clone();
         let now = self.parts.clock.now();
-        record.execution_time_ms = self.running_since.map(|since| outcome::milliseconds_between(since, now));
+        record.execution_time_ms = self.ran.map(|(used, since)| {
+            let ran = since.map_or(used, |since| used + between(since, now));
+            u64::try_from(ran.as_millis()).unwrap_or(u64::MAX)
+        });
         let redactor = match self.prepared.take() {
             Some(Ok(prepared)) => prepared.redactor,
             // It was not started, so nothing in `remains` is the script's.
@@ -302,7 +359,7 @@ impl Execution {
             let (record, output) = conclude(record, verdict, remains, redactor, now).await;
             let output = Arc::new(output);
             let write = Write::FinishExecution { record: record.clone(), output: output.clone() };
-            (commit_until_stored(&*store, write).await, record, output)
+            (commit_until_stored(&*store, vec![write]).await, record, output)
         };
         context.spawn(finishing.into_actor(self).map(|(stored, record, output), execution, context| {
             execution.record = record;
@@ -316,13 +373,14 @@ impl Actor for Execution {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        if let Some(mut stops) = self.stops.take() {
-            context.add_stream(futures_util::stream::poll_fn(move |task| stops.poll_recv(task)));
+        if let Some(mut commands) = self.commands.take() {
+            context.add_stream(futures_util::stream::poll_fn(move |task| commands.poll_recv(task)));
         }
         if matches!(self.state, State::Accepting { .. }) {
             let insertion = Write::InsertExecution { record: self.record.clone(), script: self.script.clone() };
             let store = self.parts.store.clone();
-            let inserting = async move { store.commit(vec![insertion]).await };
+            let writes = [Some(insertion), self.key.take().map(Write::PutIdempotency)].into_iter().flatten().collect();
+            let inserting = async move { store.commit(writes).await };
             context.spawn(inserting.into_actor(self).map(|inserted, execution, context| match inserted {
                 Ok(()) => execution.apply(Event::Stored, context),
                 Err(error) => {
@@ -378,8 +436,15 @@ async fn wait_for_lease(
 impl StreamHandler<RunEvent> for Execution {
     fn handle(&mut self, event: RunEvent, context: &mut Self::Context) {
         match event {
-            RunEvent::Output(OutputStream::Stdout, bytes) => self.remains.stdout.extend(bytes),
-            RunEvent::Output(OutputStream::Stderr, bytes) => self.remains.stderr.extend(bytes),
+            RunEvent::Output(stream, bytes) => {
+                match stream {
+                    OutputStream::Stdout => self.remains.stdout.extend(bytes),
+                    OutputStream::Stderr => self.remains.stderr.extend(bytes),
+                }
+                self.show_output(context);
+            }
+            RunEvent::Asked(batch, asks) => self.on_asked(batch, asks, context),
+            RunEvent::Paused(answered) => self.on_paused(answered, context),
             RunEvent::Ended(end) => {
                 self.remains.end = Some(end);
                 self.apply(Event::Ended, context);
@@ -392,9 +457,16 @@ impl StreamHandler<RunEvent> for Execution {
     }
 }
 
-impl StreamHandler<StopReason> for Execution {
-    fn handle(&mut self, reason: StopReason, context: &mut Self::Context) {
-        self.apply(Event::Stop(reason), context);
+impl StreamHandler<Command> for Execution {
+    fn handle(&mut self, command: Command, context: &mut Self::Context) {
+        match command {
+            Command::Stop(reason) => self.apply(Event::Stop(reason), context),
+            Command::Respond(respond) => self.on_respond(respond, context),
+            Command::ShowOutput => {
+                self.publisher.begin();
+                self.show_output(context);
+            }
+        }
     }
 
     fn finished(&mut self, _: &mut Self::Context) {}
@@ -414,7 +486,7 @@ impl Drop for Execution {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let write = Write::FinishExecution { record, output: Arc::new(output) };
-                let _ = commit_until_stored(&*store, write).await;
+                let _ = commit_until_stored(&*store, vec![write]).await;
                 directory.leave(&id);
             });
         }
@@ -424,6 +496,7 @@ impl Drop for Execution {
 /// Writes down that the script starts.
 fn claim(record: &mut ExecutionRecord, now: Timestamp) {
     record.status = crate::domain::Status::Running;
+    record.attempts = record.attempts.saturating_add(1);
     record.started_at = Some(now);
     record.deadline = now.checked_add(Duration::from_secs(u64::from(record.timeout_s))).ok();
 }
@@ -432,7 +505,7 @@ fn limits_of(parts: &Parts, overrides: &Limits, record: &ExecutionRecord) -> Run
     parts.limits.with(overrides, record.timeout_s)
 }
 
-fn until(deadline: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn until(deadline: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
 }
 
@@ -454,10 +527,10 @@ async fn conclude(
 
 /// Tries until it is on disk. A full disk is waited out; another failure is tried for ten minutes, after which the record
 /// is left for the next start to end as interrupted. A closed store says that the server is going down.
-async fn commit_until_stored(store: &dyn Store, write: Write) -> Result<(), StoreError> {
+pub(super) async fn commit_until_stored(store: &dyn Store, writes: Vec<Write>) -> Result<(), StoreError> {
     let mut failures = 0;
     loop {
-        match store.commit(vec![write.clone()]).await {
+        match store.commit(writes.clone()).await {
             Ok(()) => return Ok(()),
             Err(StoreError::Closed) => return Err(StoreError::Closed),
             Err(StoreError::Failed(why)) if failures >= MOST_FAILURES => return Err(StoreError::Failed(why)),

@@ -7,12 +7,25 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::StopReason;
+use super::live::LiveOutput;
+use super::questions::Respond;
 use crate::domain::{ExecutionId, ExecutionView, ProfileId};
 
 struct Live {
     profile_id: ProfileId,
     view: watch::Receiver<ExecutionView>,
-    stop: mpsc::UnboundedSender<StopReason>,
+    output: Arc<LiveOutput>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// What an Execution is told from outside. Bounded by who can tell: requests that wait for what comes of it, and ends.
+pub(crate) enum Command {
+    /// End.
+    Stop(StopReason),
+    /// Take an answer.
+    Respond(Respond),
+    /// Somebody looks at the output: begin to publish it.
+    ShowOutput,
 }
 
 /// See the module. Cheap to clone.
@@ -27,7 +40,8 @@ pub struct Directory {
 /// The ends that an Execution keeps of what the directory knows of it.
 pub struct Seat {
     pub(super) view: watch::Sender<ExecutionView>,
-    pub(super) stops: mpsc::UnboundedReceiver<StopReason>,
+    pub(super) output: Arc<LiveOutput>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
 }
 
 impl Directory {
@@ -35,13 +49,16 @@ impl Directory {
     pub fn enter(&self, view: ExecutionView) -> Seat {
         let (id, profile_id) = (view.record.id.clone(), view.record.profile_id.clone());
         let (view, watched) = watch::channel(view);
-        let (stop, stops) = mpsc::unbounded_channel();
-        self.live.insert(id, Live { profile_id: profile_id.clone(), view: watched, stop: stop.clone() });
+        let (commands, told) = mpsc::unbounded_channel();
+        let output = Arc::<LiveOutput>::default();
+        let live =
+            Live { profile_id: profile_id.clone(), view: watched, output: output.clone(), commands: commands.clone() };
+        self.live.insert(id, live);
         // After the insertion, while `stop_profile` marks before it looks: one of the two sees the other.
         if let Some(reason) = self.ended.get(&profile_id) {
-            let _ = stop.send(*reason);
+            let _ = commands.send(Command::Stop(*reason));
         }
-        Seat { view, stops }
+        Seat { view, output, commands: told }
     }
 
     /// Forgets an execution: from now on it is read from the store.
@@ -67,6 +84,18 @@ impl Directory {
         self.live.get(id).map(|live| live.view.clone())
     }
 
+    /// Tells a live execution something; false when it is not live.
+    pub(crate) fn tell(&self, id: &ExecutionId, command: Command) -> bool {
+        self.live.get(id).is_some_and(|live| live.commands.send(command).is_ok())
+    }
+
+    /// What a live execution has printed so far, to look at and to wait for.
+    pub(crate) fn output(&self, id: &ExecutionId) -> Option<Arc<LiveOutput>> {
+        let live = self.live.get(id)?;
+        let _ = live.commands.send(Command::ShowOutput);
+        Some(live.output.clone())
+    }
+
     /// Stops whatever a revoked profile has, and whatever may still arrive for it.
     pub fn stop_revoked(&self, profile_id: &ProfileId) {
         self.ended.insert(profile_id.clone(), StopReason::Revoked);
@@ -76,14 +105,14 @@ impl Directory {
     /// Stops whatever a profile has now.
     pub fn stop_profile(&self, profile_id: &ProfileId, reason: StopReason) {
         for live in self.live.iter().filter(|live| live.profile_id == *profile_id) {
-            let _ = live.stop.send(reason);
+            let _ = live.commands.send(Command::Stop(reason));
         }
     }
 
     /// Stops everything.
     pub fn stop_all(&self, reason: StopReason) {
         for live in self.live.iter() {
-            let _ = live.stop.send(reason);
+            let _ = live.commands.send(Command::Stop(reason));
         }
     }
 

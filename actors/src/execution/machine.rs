@@ -3,30 +3,31 @@
 //! ```text
 //!             stored (slot at hand)                 prepared
 //! Accepting ───────────────────────────▶ Starting ──────────▶ Running ──deadline, stop──▶ Stopping
-//!     │ stored (no slot yet)                ▲  │ stop             │ ended, lost              │ ended, lost, overdue
-//!     ▼                          stored     │  ▼                  ▼                          ▼
+//!     │ stored (no slot yet)                ▲  │ stop           ▲ │ │ ended, lost            │ ended, lost, overdue
+//!     ▼                          stored     │  ▼                └─┘ ▼                        ▼
 //!  Pending ──granted──▶ Claiming ───────────┘  Finishing ◀──────────────────────────────────┘
 //!     │ stop, no worker    │ stop, then stored    ▲ │ stored
 //!     └────────────────────┴──────────────────────┘ ▼
 //!                                                 Final
 //! ```
 //!
-//! From Accepting, Pending and Claiming, a shutdown leads straight to Final where nothing was claimed: the record stays
-//! pending on disk and runs after the next start.
+//! Running has rules of its own for what the script asks its LLM (`waits`): it pauses and goes on there.
 //!
-//! The wait for the agent's LLM will be one more state between Running and itself; [`Status::AwaitingLlm`] is its status.
+//! A shutdown leads straight to Final where nothing was claimed: the record stays pending on disk and runs after the next
+//! start. So it does for what is to be replayed, once the script has been ended: its record stays as it is.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{ErrorType, Status};
+use super::waits::{Batch, Note, Waits};
+use crate::domain::{ErrorType, LlmRequestId, Status};
 
 /// How long a worker may take to end a script that it was told to end, before the worker is ended.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(10);
 
 /// Where an execution is, in more detail than its status says. What is valid in one state only lives in its variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// The record is being written. What happens meanwhile is remembered and acted upon once it is on disk.
     Accepting {
@@ -46,11 +47,8 @@ pub(super) enum State {
     },
     /// On disk as running; the values it is given are not there yet, so the worker has not heard of it.
     Starting,
-    /// The script runs.
-    Running {
-        /// Until when it may.
-        deadline: Timestamp,
-    },
+    /// The script runs, or waits for its LLM.
+    Running(Waits),
     /// The script was told to end.
     Stopping {
         /// Why.
@@ -86,12 +84,25 @@ pub enum StopReason {
     Revoked,
     /// Its profile expired.
     Expired,
+    /// The agent or a person cancelled it.
+    Cancelled,
+    /// Replayed, it asked something else than before.
+    Diverged,
     /// The server is shutting down.
     Shutdown,
 }
 
-/// What can happen to an execution.
+/// What the rules must know of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Running time it may use.
+    pub(super) timeout: Duration,
+    /// Whether it starts again from the top when the server stops under it.
+    pub(super) replay: bool,
+}
+
+/// What can happen to an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// The write that was under way is on disk.
     Stored,
@@ -109,6 +120,16 @@ pub(super) enum Event {
     Ended,
     /// The worker is gone.
     Lost,
+    /// The script asked its LLM.
+    Asked(Batch),
+    /// What was to be noted is on disk.
+    Noted,
+    /// A question got its end: an answer, or its time is up.
+    QuestionEnded(LlmRequestId),
+    /// The worker says that the script stands still, so many batches having been delivered.
+    Paused(u32),
+    /// A script that was paused has a running slot again.
+    SlotTaken,
     /// A timer armed for this moment went off.
     Deadline(Timestamp),
     /// The worker did not end the script in time.
@@ -143,6 +164,20 @@ pub(super) enum Effect {
     AwaitValues,
     /// Hand the script to the worker, and have the timer go off at this moment.
     Start(Timestamp),
+    /// Have the timer go off at this moment.
+    ArmDeadline(Timestamp),
+    /// Write this down, again and again until it is on disk, then say `Noted`.
+    Note(Note),
+    /// Say `QuestionEnded` when nobody has answered by then.
+    AwaitAnswer(LlmRequestId, Timestamp),
+    /// Tell those who answered this that it is on disk.
+    Acknowledged(LlmRequestId),
+    /// Give the running slot back, for as long as the script stands still.
+    GiveSlotBack,
+    /// Ask for a running slot again, and say `SlotTaken` when it is there.
+    TakeSlot,
+    /// Give the script the answers to this batch, in this order: it goes on.
+    Deliver(u32, Vec<LlmRequestId>),
     /// Have the worker end the script, and the overdue timer go off after [`KILL_GRACE`].
     Kill,
     /// End the worker, which did not do as it was told, and have the overdue timer go off once more.
@@ -155,9 +190,11 @@ pub(super) enum Effect {
 
 impl State {
     /// The next state and what to do. Events that a state has no use for, late ones above all, change nothing.
-    pub(super) fn step(self, event: Event, now: Timestamp, timeout: Duration) -> (Self, Vec<Effect>) {
+    pub(super) fn step(self, event: Event, now: Timestamp, terms: Terms) -> (Self, Vec<Effect>) {
         match (self, event) {
-            (Self::Accepting { claimed, slot, stopped }, event) => Self::accepting(claimed, slot, stopped, event),
+            (Self::Accepting { claimed, slot, stopped }, event) => {
+                Self::accepting(claimed, slot, stopped, event, terms)
+            }
 
             (Self::Pending, Event::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
             (Self::Pending, Event::NoWorker) => Self::finishing(Verdict::NoWorker),
@@ -165,31 +202,22 @@ impl State {
             (Self::Pending, Event::Draining | Event::Stop(StopReason::Shutdown)) => (Self::Final, vec![Effect::Retire]),
             (Self::Pending, Event::Stop(reason)) => Self::finishing(Verdict::Stopped(reason)),
 
-            (Self::Claiming { stopped: Some(reason) }, Event::Stored) => Self::finishing(Verdict::Stopped(reason)),
+            (Self::Claiming { stopped: Some(reason) }, Event::Stored) => Self::stopped_early(reason, terms),
             (Self::Claiming { stopped: None }, Event::Stored) => Self::starting(),
             (Self::Claiming { stopped: None }, Event::Stop(reason)) => {
                 (Self::Claiming { stopped: Some(reason) }, Vec::new())
             }
 
             (Self::Starting, Event::Prepared) => {
-                let deadline = now.saturating_add(timeout).unwrap_or(Timestamp::MAX);
-                (Self::Running { deadline }, vec![Effect::Start(deadline)])
+                let deadline = now.saturating_add(terms.timeout).unwrap_or(Timestamp::MAX);
+                (Self::Running(Waits::started(now, deadline)), vec![Effect::Start(deadline)])
             }
-            (Self::Starting, Event::Stop(reason)) => Self::finishing(Verdict::Stopped(reason)),
+            (Self::Starting, Event::Stop(reason)) => Self::stopped_early(reason, terms),
 
-            (Self::Running { .. }, Event::Ended) => Self::finishing(Verdict::AsReported),
-            (Self::Running { .. }, Event::Lost) => Self::finishing(Verdict::WorkerLost),
-            (Self::Running { deadline }, Event::Deadline(of)) if of == deadline => {
-                (Self::Stopping { reason: StopReason::Timeout, abandoned: false }, vec![Effect::Kill])
-            }
-            (Self::Running { .. }, Event::Stop(reason)) => {
-                (Self::Stopping { reason, abandoned: false }, vec![Effect::Kill])
-            }
+            (Self::Running(waits), event) => Self::running(waits, event, now, terms),
 
             (Self::Stopping { reason, .. }, Event::Ended | Event::Lost)
-            | (Self::Stopping { reason, abandoned: true }, Event::KillOverdue) => {
-                Self::finishing(Verdict::Stopped(reason))
-            }
+            | (Self::Stopping { reason, abandoned: true }, Event::KillOverdue) => Self::stopped_early(reason, terms),
             (Self::Stopping { reason, abandoned: false }, Event::KillOverdue) => {
                 (Self::Stopping { reason, abandoned: true }, vec![Effect::AbandonWorker])
             }
@@ -200,7 +228,41 @@ impl State {
         }
     }
 
-    fn accepting(claimed: bool, slot: Slot, stopped: Option<StopReason>, event: Event) -> (Self, Vec<Effect>) {
+    /// The script runs or waits for its LLM.
+    fn running(mut waits: Waits, event: Event, now: Timestamp, terms: Terms) -> (Self, Vec<Effect>) {
+        let effects = match event {
+            Event::Ended => return Self::finishing(Verdict::AsReported),
+            Event::Lost => return Self::finishing(Verdict::WorkerLost),
+            Event::Deadline(of) if waits.is_up(of) => {
+                return (Self::Stopping { reason: StopReason::Timeout, abandoned: false }, vec![Effect::Kill]);
+            }
+            Event::Stop(reason) => return (Self::Stopping { reason, abandoned: false }, vec![Effect::Kill]),
+            Event::Asked(batch) => waits.asked(batch),
+            Event::Noted => waits.noted(),
+            Event::QuestionEnded(id) => waits.ended(id),
+            Event::Paused(delivered) => waits.paused(delivered, now),
+            Event::SlotTaken => waits.granted(now, terms.timeout),
+            _ => Vec::new(),
+        };
+        (Self::Running(waits), effects)
+    }
+
+    /// It was told to end after it may have started.
+    fn stopped_early(reason: StopReason, terms: Terms) -> (Self, Vec<Effect>) {
+        match reason {
+            // Its record says that it was running: the next start has it run again.
+            StopReason::Shutdown if terms.replay => (Self::Final, vec![Effect::Retire]),
+            reason => Self::finishing(Verdict::Stopped(reason)),
+        }
+    }
+
+    fn accepting(
+        claimed: bool,
+        slot: Slot,
+        stopped: Option<StopReason>,
+        event: Event,
+        terms: Terms,
+    ) -> (Self, Vec<Effect>) {
         let still = |slot, stopped| (Self::Accepting { claimed, slot, stopped }, Vec::new());
         match event {
             Event::NotStored => (Self::Final, vec![Effect::Retire]),
@@ -209,7 +271,7 @@ impl State {
             Event::Draining => still(Slot::Draining, stopped),
             Event::Stop(reason) => still(slot, stopped.or(Some(reason))),
             Event::Stored => {
-                let (state, effects) = Self::accepted(claimed, slot, stopped);
+                let (state, effects) = Self::accepted(claimed, slot, stopped, terms);
                 (state, [vec![Effect::Publish, Effect::Acknowledge], effects].concat())
             }
             _ => still(slot, stopped),
@@ -217,10 +279,10 @@ impl State {
     }
 
     /// What goes on once the first record is on disk and acknowledged: what was remembered happens now.
-    fn accepted(claimed: bool, slot: Slot, stopped: Option<StopReason>) -> (Self, Vec<Effect>) {
+    fn accepted(claimed: bool, slot: Slot, stopped: Option<StopReason>, terms: Terms) -> (Self, Vec<Effect>) {
         match (stopped, slot) {
             (Some(StopReason::Shutdown), _) if !claimed => (Self::Final, vec![Effect::Retire]),
-            (Some(reason), _) => Self::finishing(Verdict::Stopped(reason)),
+            (Some(reason), _) => Self::stopped_early(reason, terms),
             (None, _) if claimed => Self::starting(),
             (None, Slot::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
             (None, Slot::NoWorker) => Self::finishing(Verdict::NoWorker),
@@ -258,6 +320,18 @@ impl Verdict {
                 Status::Cancelled,
                 ErrorType::Cancelled,
                 "Cancelled: the profile expired while the script was waiting or running".to_owned(),
+            ),
+            Self::Stopped(StopReason::Cancelled) => (
+                Status::Cancelled,
+                ErrorType::Cancelled,
+                "Cancelled: the execution was cancelled while the script was waiting or running".to_owned(),
+            ),
+            Self::Stopped(StopReason::Diverged) => (
+                Status::Error,
+                ErrorType::ReplayDiverged,
+                "ReplayDiverged: started again after a restart, the script asked its LLM something else than before; it may have \
+                 had effects, check before you run it again; replay only scripts that ask the same whenever they run"
+                    .to_owned(),
             ),
             Self::Stopped(StopReason::Shutdown) => (Status::Error, ErrorType::Interrupted, INTERRUPTED.to_owned()),
             Self::WorkerLost => (

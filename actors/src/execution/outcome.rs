@@ -22,6 +22,8 @@ pub(super) struct Remains {
     pub(super) end: Option<Box<RunEnd>>,
     /// Standard output and error kept, in bytes each.
     pub(super) output_bytes: usize,
+    /// What was scrubbed from it before.
+    pub(super) counts: Counts,
 }
 
 /// The final record and output. Everything raw passes `redactor` on its way (EX-4).
@@ -32,8 +34,7 @@ pub(super) fn conclude(
     redactor: &Redactor,
     now: Timestamp,
 ) -> (ExecutionRecord, ExecutionOutput) {
-    let mut counts = Counts::default();
-    let Remains { stdout, stderr, end, output_bytes } = remains;
+    let Remains { stdout, stderr, end, output_bytes, mut counts } = remains;
     let end = end.map(|end| *end).unwrap_or_else(nothing_reported);
     let stdout = Captured { head: stdout, tail: end.stdout_tail };
     let stderr = Captured { head: stderr, tail: end.stderr_tail };
@@ -91,22 +92,24 @@ pub(super) fn withheld(mut record: ExecutionRecord, now: Timestamp) -> (Executio
     (record, ExecutionOutput { error: Some(error), ..ExecutionOutput::default() })
 }
 
+/// The record of an execution that is to start again from the top, after the server stopped or crashed under it.
+pub(crate) fn to_be_replayed(mut record: ExecutionRecord) -> ExecutionRecord {
+    record.status = Status::Pending;
+    (record.deadline, record.llm_deadline, record.ran_ms) = (None, None, 0);
+    record
+}
+
 /// The final record and output of an execution that the server stopped or crashed under.
 pub(crate) fn interrupted(mut record: ExecutionRecord, now: Timestamp) -> (ExecutionRecord, ExecutionOutput) {
     (record.status, record.error_type) = (Status::Error, Some(ErrorType::Interrupted));
     // How long it ran is not known: the moment it stopped is the crash, not this restart.
-    record.completed_at = Some(now);
-    record.deadline = None;
+    finish(&mut record, now);
     (record, ExecutionOutput { error: Some(INTERRUPTED.to_owned()), ..ExecutionOutput::default() })
 }
 
 fn finish(record: &mut ExecutionRecord, now: Timestamp) {
     record.completed_at = Some(now);
-    record.deadline = None;
-}
-
-pub(super) fn milliseconds_between(earlier: Timestamp, later: Timestamp) -> u64 {
-    u64::try_from(later.as_millisecond() - earlier.as_millisecond()).unwrap_or(0)
+    (record.deadline, record.llm_deadline) = (None, None);
 }
 
 /// Of a name, what is shown: names have at most 253 bytes.

@@ -11,6 +11,7 @@
 //! - SA-4: a scrubbed result is valid JSON; what is no string keeps its type unless it spells a long value.
 
 mod intervals;
+mod live;
 mod output;
 mod redactor;
 mod result;
@@ -24,6 +25,7 @@ use actix::{Actor, ActorFutureExt, Context, Handler, Message, ResponseActFuture,
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+pub use live::LiveScrub;
 pub use output::Captured;
 pub use redactor::{Counts, Redactor};
 pub use result::InvalidResult;

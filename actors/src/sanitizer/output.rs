@@ -58,7 +58,7 @@ impl Redactor {
 }
 
 /// Where to end a head of about `wanted` bytes: outside every hit, and not inside a character.
-fn front_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
+pub(super) fn front_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
     let mut cut = wanted.min(bytes.len());
     while cut > 0 && bytes.get(cut).is_some_and(continues_a_character) && wanted - cut < 3 {
         cut -= 1;
@@ -79,7 +79,7 @@ fn continues_a_character(byte: &u8) -> bool {
     byte & 0xC0 == 0x80
 }
 
-fn lossy(bytes: Vec<u8>) -> String {
+pub(super) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 

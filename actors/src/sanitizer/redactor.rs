@@ -23,7 +23,7 @@ impl Counts {
         *self.0.entry((field, credential.clone())).or_default() += 1;
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         for (row, count) in other.0 {
             *self.0.entry(row).or_default() += count;
         }

@@ -163,6 +163,31 @@ impl Sessions {
         self.commit(vec![Write::PutSession(session)]).await
     }
 
+    /// Those that are open, the last used first.
+    pub fn list(&self) -> Vec<SessionRecord> {
+        let now = self.inner.clock.now();
+        let state = self.state();
+        let open = state.sessions.values().filter(|session| !self.is_over(session, now));
+        let mut open: Vec<SessionRecord> = open.cloned().collect();
+        open.sort_by_key(|session| std::cmp::Reverse((session.last_seen_at, session.token_hash)));
+        open
+    }
+
+    /// Which of them this token is.
+    pub fn own(&self, token: &Secret) -> [u8; 32] {
+        sha256(token.expose().as_bytes())
+    }
+
+    /// Ends the session whose token's hash begins so; false when there is none.
+    pub async fn end(&self, hash_begins: &[u8]) -> Result<bool, SessionError> {
+        let _writing = self.inner.writing.lock().await;
+        let hash = self.state().sessions.keys().copied().find(|hash| hash.starts_with(hash_begins));
+        let Some(hash) = hash else { return Ok(false) };
+        self.commit(vec![Write::DeleteSession(hash)]).await?;
+        self.state().sessions.remove(&hash);
+        Ok(true)
+    }
+
     /// Ends the session.
     pub async fn logout(&self, token: &Secret) -> Result<(), SessionError> {
         let hash = sha256(token.expose().as_bytes());

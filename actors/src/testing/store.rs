@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::domain::{
-    CredentialName, CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, ProfileId, ProfileRecord,
-    SealedSecret, Status,
+    CredentialName, CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, IdempotencyRecord, LlmExchange,
+    LlmRequestId, ProfileId, ProfileRecord, SealedSecret, Status,
 };
 use crate::ports::{ExecutionQuery, SessionRecord, Store, StoreError, Write};
 
@@ -23,6 +24,8 @@ struct Tables {
     sessions: BTreeMap<[u8; 32], SessionRecord>,
     password: Option<String>,
     key_check: Option<SealedSecret>,
+    exchanges: BTreeMap<(ExecutionId, LlmRequestId), LlmExchange>,
+    idempotency: BTreeMap<(ProfileId, [u8; 32]), IdempotencyRecord>,
     failing: Option<StoreError>,
     statuses: Vec<(ExecutionId, Status)>,
 }
@@ -57,6 +60,24 @@ impl Tables {
             }
             Write::UpdateExecution(record) => self.update(record, None)?,
             Write::FinishExecution { record, output } => self.update(record, Some((*output).clone()))?,
+            Write::PutExchange { execution_id, exchange } => {
+                let finished = self.executions.get(&execution_id).is_none_or(|(record, ..)| record.status.is_final());
+                if finished {
+                    return Err(StoreError::Failed("no live execution asks that".into()));
+                }
+                self.exchanges.insert((execution_id, exchange.id), exchange);
+            }
+            Write::DeleteExecution(id) => {
+                if self.executions.get(&id).is_some_and(|(record, ..)| !record.status.is_final()) {
+                    return Err(StoreError::Failed("a live execution is not deleted".into()));
+                }
+                self.executions.remove(&id);
+                self.exchanges.retain(|(of, _), _| *of != id);
+            }
+            Write::PutIdempotency(record) => {
+                self.idempotency.insert((record.profile_id.clone(), record.key_hash), record);
+            }
+            Write::DeleteIdempotency(record) => drop(self.idempotency.remove(&(record.profile_id, record.key_hash))),
             Write::PutKeyCheck(sealed) => self.key_check = Some(sealed),
             Write::PutAdminPassword(hash) => self.password = Some(hash),
             Write::PutSession(session) => drop(self.sessions.insert(session.token_hash, session)),
@@ -119,6 +140,44 @@ impl Store for MemoryStore {
 
     fn execution_script(&self, id: &ExecutionId) -> Result<Option<String>, StoreError> {
         Ok(self.tables().executions.get(id).map(|(_, script, _)| script.clone()))
+    }
+
+    fn exchange(&self, of: &ExecutionId, id: LlmRequestId) -> Result<Option<LlmExchange>, StoreError> {
+        Ok(self.tables().exchanges.get(&(of.clone(), id)).cloned())
+    }
+
+    fn exchanges(&self, of: &ExecutionId, most_bytes: usize) -> Result<Vec<LlmExchange>, StoreError> {
+        let tables = self.tables();
+        let mut bytes = 0;
+        let all = tables.exchanges.iter().filter(|((execution, _), _)| execution == of).map(|(_, exchange)| exchange);
+        let page = all.take_while(|exchange| {
+            let fits = bytes <= most_bytes;
+            bytes += exchange.bytes();
+            fits
+        });
+        Ok(page.cloned().collect())
+    }
+
+    fn idempotency(&self, profile: &ProfileId, key_hash: &[u8; 32]) -> Result<Option<IdempotencyRecord>, StoreError> {
+        Ok(self.tables().idempotency.get(&(profile.clone(), *key_hash)).cloned())
+    }
+
+    fn idempotency_before(&self, before: Timestamp, limit: usize) -> Result<Vec<IdempotencyRecord>, StoreError> {
+        let mut old: Vec<_> =
+            self.tables().idempotency.values().filter(|one| one.created_at < before).cloned().collect();
+        old.sort_by_key(|record| record.created_at);
+        old.truncate(limit);
+        Ok(old)
+    }
+
+    fn count_executions(&self) -> Result<u64, StoreError> {
+        Ok(self.tables().executions.len() as u64)
+    }
+
+    fn oldest_executions(&self, after: Option<&ExecutionId>, limit: usize) -> Result<Vec<ExecutionRecord>, StoreError> {
+        let tables = self.tables();
+        let records = tables.executions.values().map(|(record, ..)| record);
+        Ok(records.filter(|record| after.is_none_or(|after| record.id > *after)).take(limit).cloned().collect())
     }
 
     fn list_executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StoreError> {

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::Usage;
 use crate::ports::{
-    LaunchError, LaunchedWorker, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone,
-    WorkerInfo, WorkerLauncher, WorkerLink,
+    LaunchError, LaunchedWorker, LlmAsk, LlmReply, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken,
+    WorkerGone, WorkerInfo, WorkerLauncher, WorkerLink,
 };
 
 /// Starts scripted workers and hands every run that reaches one to the test. Cheap to clone.
@@ -36,13 +36,22 @@ pub struct ScriptedRun {
     /// Which of all that were started in any slot, from 1.
     pub launch: usize,
     worker: Arc<Worker>,
+    answers: mpsc::UnboundedReceiver<(u32, Vec<LlmReply>)>,
+}
+
+/// A run on a worker.
+struct Running {
+    events: mpsc::UnboundedSender<RunEvent>,
+    /// Of the batch that is being answered.
+    replies: Vec<LlmReply>,
+    answers: mpsc::UnboundedSender<(u32, Vec<LlmReply>)>,
 }
 
 struct Worker {
     slot: u32,
     launch: usize,
     shared: Arc<Shared>,
-    running: Mutex<HashMap<RunToken, mpsc::UnboundedSender<RunEvent>>>,
+    running: Mutex<HashMap<RunToken, Running>>,
     exit: Mutex<Option<oneshot::Sender<String>>>,
 }
 
@@ -114,7 +123,10 @@ impl Worker {
     fn send(&self, token: RunToken, event: RunEvent) {
         let mut running = locked(&self.running);
         let ended = matches!(event, RunEvent::Ended(_));
-        let events = if ended { running.remove(&token) } else { running.get(&token).cloned() };
+        let events = running.get(&token).map(|run| run.events.clone());
+        if ended {
+            running.remove(&token);
+        }
         if let Some(events) = events {
             let _ = events.send(event);
         }
@@ -134,8 +146,9 @@ impl WorkerLink for Link {
             return Err(WorkerGone);
         }
         let (events, receiver) = mpsc::unbounded_channel();
-        locked(&worker.running).insert(request.token, events);
-        let run = ScriptedRun { request, slot: worker.slot, launch: worker.launch, worker: worker.clone() };
+        let (told, answers) = mpsc::unbounded_channel();
+        locked(&worker.running).insert(request.token, Running { events, replies: Vec::new(), answers: told });
+        let run = ScriptedRun { request, slot: worker.slot, launch: worker.launch, worker: worker.clone(), answers };
         worker.shared.runs.send(run).map_err(|_| WorkerGone)?;
         Ok(receiver)
     }
@@ -143,6 +156,16 @@ impl WorkerLink for Link {
     fn kill(&self, token: RunToken) {
         if *locked(&self.0.shared.obeys) {
             self.0.send(token, RunEvent::Ended(Box::new(end_of(RunOutcome::Killed, None))));
+        }
+    }
+
+    fn answer(&self, token: RunToken, batch: u32, index: u32, last: bool, reply: &LlmReply) {
+        if let Some(run) = locked(&self.0.running).get_mut(&token) {
+            assert_eq!(run.replies.len(), index as usize, "answers of a batch come in order");
+            run.replies.push(reply.clone());
+            if last {
+                let _ = run.answers.send((batch, std::mem::take(&mut run.replies)));
+            }
         }
     }
 
@@ -161,6 +184,36 @@ impl ScriptedRun {
     /// The script writes.
     pub fn print(&self, stream: OutputStream, text: &str) {
         self.worker.send(self.request.token, RunEvent::Output(stream, text.as_bytes().to_vec()));
+    }
+
+    /// The script asks its LLM.
+    pub fn ask(&self, batch: u32, prompts: &[&str]) {
+        self.ask_with_schema(batch, prompts, None);
+    }
+
+    /// The script asks its LLM for answers that fit a schema.
+    pub fn ask_with_schema(&self, batch: u32, prompts: &[&str], schema: Option<&str>) {
+        let ask = |prompt: &&str| LlmAsk {
+            prompt: (*prompt).to_owned(),
+            model: "default".to_owned(),
+            schema: schema.map(str::to_owned),
+        };
+        self.worker.send(self.request.token, RunEvent::Asked(batch, prompts.iter().map(ask).collect()));
+    }
+
+    /// The script stands still, so many batches having been answered.
+    pub fn pause(&self, answered: u32) {
+        self.worker.send(self.request.token, RunEvent::Paused(answered));
+    }
+
+    /// The next batch that is answered: its number, and what it came to.
+    pub async fn answered(&mut self) -> Option<(u32, Vec<LlmReply>)> {
+        self.answers.recv().await
+    }
+
+    /// What has been answered and not been looked at.
+    pub fn try_answered(&mut self) -> Option<(u32, Vec<LlmReply>)> {
+        self.answers.try_recv().ok()
     }
 
     /// The script comes to its end with this result (JSON).

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use super::Lease;
+use super::{Lease, RunningSlot};
 use crate::domain::ProfileId;
 use crate::ports::WorkerInfo;
 
@@ -37,6 +37,24 @@ pub enum Entered {
     Draining,
 }
 
+/// Asks for a running slot again, for a script that was paused and has its answer. It is never refused: paused scripts are
+/// bounded in number, and it has a worker.
+#[derive(Message)]
+#[rtype(result = "Reentered")]
+pub struct Reenter {
+    /// Whose script it is.
+    pub profile: ProfileId,
+}
+
+/// What came of [`Reenter`].
+#[derive(Debug)]
+pub enum Reentered {
+    /// Go on now.
+    Granted(RunningSlot),
+    /// Wait for this. It closes without a word only when the pool is lost.
+    Queued(oneshot::Receiver<RunningSlot>),
+}
+
 /// Why an execution that waited gets no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitEnd {
@@ -54,8 +72,10 @@ pub struct Inspect;
 /// What came of [`Inspect`].
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// Leases out.
+    /// Running slots taken.
     pub running: usize,
+    /// Scripts paused without a slot.
+    pub paused: usize,
     /// Executions that wait.
     pub queued: usize,
     /// Workers that are up.
@@ -91,6 +111,18 @@ where
     fn handle(self, _: &mut A::Context, sender: Option<actix::dev::OneshotSender<Self>>) {
         if let Some(sender) = sender {
             // A caller that is gone drops its lease or place here.
+            let _ = sender.send(self);
+        }
+    }
+}
+
+impl<A, M> actix::dev::MessageResponse<A, M> for Reentered
+where
+    A: actix::Actor,
+    M: Message<Result = Self>,
+{
+    fn handle(self, _: &mut A::Context, sender: Option<actix::dev::OneshotSender<Self>>) {
+        if let Some(sender) = sender {
             let _ = sender.send(self);
         }
     }

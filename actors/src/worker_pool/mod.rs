@@ -5,11 +5,13 @@
 //!
 //! Invariants
 //! - WP-1: a worker runs scripts of one profile only, from its first to its last.
-//! - WP-2: at most `max_running` leases are out, and at most `max_queue` executions wait beyond those that a free slot
+//! - WP-2: at most `max_running` running slots are out, and at most `max_queue` executions wait beyond those that a free slot
 //!   awaits: together never more than `max_running + max_queue`, but for those acknowledged before a restart.
 //! - WP-3: profiles take turns, at slots and at workers: one with a long queue does not hold up another's first. Where
 //!   there is no room for its worker, an idle one ends or a busy one retires.
 //! - WP-4: a lease that is dropped, however, gives its slot back.
+//! - WP-6: a paused script holds its worker and no running slot; beyond `max_paused` of them it keeps its slot, so that fewer
+//!   start. Those that go on and those that are new take turns.
 //! - WP-5: a worker that is gone is forgotten at once, and replaced when it is needed.
 
 mod lease;
@@ -27,9 +29,9 @@ use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, StreamHandler
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use lease::Lease;
-use lease::Signal;
-pub use messages::{AllGone, Condition, Drain, Enter, Entered, Inspect, WaitEnd};
+pub use lease::{Lease, RunningSlot};
+use lease::{PausedScripts, Signal};
+pub use messages::{AllGone, Condition, Drain, Enter, Entered, Inspect, Reenter, Reentered, WaitEnd};
 use queue::FairQueue;
 use workers::Workers;
 
@@ -43,6 +45,8 @@ pub struct PoolConfig {
     pub max_running: usize,
     /// Executions that wait while every slot is taken.
     pub max_queue: usize,
+    /// Scripts that wait for their LLM without a running slot.
+    pub max_paused: usize,
     /// Workers at once, warm ones included.
     pub max_workers: usize,
     /// Workers kept ready that belong to no profile yet.
@@ -63,7 +67,12 @@ pub struct WorkerPool {
     launcher: Arc<dyn WorkerLauncher>,
     workers: Workers,
     queue: FairQueue<ProfileId, Waiter>,
+    /// Scripts that were paused and go on.
+    resuming: FairQueue<ProfileId, oneshot::Sender<RunningSlot>>,
+    /// Whose turn it is, when both wait.
+    resumed_last: bool,
     running: usize,
+    paused: PausedScripts,
     failures: u32,
     last_failure: Option<LaunchError>,
     draining: bool,
@@ -82,7 +91,10 @@ impl WorkerPool {
             launcher,
             workers: Workers::new(config.max_workers),
             queue: FairQueue::default(),
+            resuming: FairQueue::default(),
+            resumed_last: false,
             running: 0,
+            paused: PausedScripts::new(config.max_paused),
             failures: 0,
             last_failure: None,
             draining: false,
@@ -96,6 +108,7 @@ impl WorkerPool {
     /// Gives leases to those who wait, as far as there are slots and workers, then sees that workers come for the rest.
     fn work_off(&mut self, context: &mut Context<Self>) {
         if self.draining {
+            while self.free_slots() > 0 && self.resume_one() {}
             self.workers.end_idle(Duration::ZERO, 0);
             if self.workers.is_empty() {
                 // Who asked may have lost patience.
@@ -106,7 +119,15 @@ impl WorkerPool {
             return;
         }
         while self.free_slots() > 0 {
+            if !self.resumed_last && self.resume_one() {
+                self.resumed_last = true;
+                continue;
+            }
+            self.resumed_last = false;
             let Some((profile, waiter, slot)) = self.queue.take_first(|profile| self.workers.choose(profile)) else {
+                if self.resume_one() {
+                    continue;
+                }
                 break;
             };
             // Whoever waited may be gone; when it goes in between, the lease comes back by being dropped (WP-4).
@@ -122,7 +143,16 @@ impl WorkerPool {
     fn lease(&mut self, slot: u32, profile: &ProfileId) -> Option<Lease> {
         let worker = self.workers.bind(slot, profile)?;
         self.running += 1;
-        Some(Lease::new(worker, self.signals.clone()))
+        Some(Lease::new(worker, self.paused.clone(), self.signals.clone()))
+    }
+
+    /// Gives a slot to a script that goes on; false if none waits.
+    fn resume_one(&mut self) -> bool {
+        let Some((_, waiter, ())) = self.resuming.take_first(|_| Some(())) else { return false };
+        self.running += 1;
+        // If it is gone, the slot comes back by being dropped (WP-4).
+        let _ = waiter.send(RunningSlot::new(self.signals.clone()));
+        true
     }
 
     fn free_slots(&self) -> usize {
@@ -165,8 +195,9 @@ impl Actor for WorkerPool {
 impl StreamHandler<Signal> for WorkerPool {
     fn handle(&mut self, signal: Signal, context: &mut Self::Context) {
         match signal {
+            Signal::SlotFreed => self.running = self.running.saturating_sub(1),
+            Signal::Paused { slot, generation, paused } => self.workers.paused(slot, generation, paused),
             Signal::Released { slot, generation, abandoned } => {
-                self.running = self.running.saturating_sub(1);
                 if let Some(profile) = self.workers.released(slot, generation, abandoned) {
                     // The room is for those it was made for.
                     self.queue.move_to_back(&profile);
@@ -190,6 +221,7 @@ impl Handler<Enter> for WorkerPool {
             return Entered::Draining;
         }
         if self.queue.is_empty()
+            && self.resuming.is_empty()
             && self.free_slots() > 0
             && let Some(slot) = self.workers.choose(&profile)
             && let Some(lease) = self.lease(slot, &profile)
@@ -210,12 +242,28 @@ impl Handler<Enter> for WorkerPool {
     }
 }
 
+impl Handler<Reenter> for WorkerPool {
+    type Result = Reentered;
+
+    fn handle(&mut self, Reenter { profile }: Reenter, context: &mut Self::Context) -> Self::Result {
+        if self.free_slots() > 0 && self.resuming.is_empty() {
+            self.running += 1;
+            return Reentered::Granted(RunningSlot::new(self.signals.clone()));
+        }
+        let (waiter, slot) = oneshot::channel();
+        self.resuming.push(profile, waiter);
+        self.work_off(context);
+        Reentered::Queued(slot)
+    }
+}
+
 impl Handler<Inspect> for WorkerPool {
     type Result = Condition;
 
     fn handle(&mut self, Inspect: Inspect, _: &mut Self::Context) -> Self::Result {
         Condition {
             running: self.running,
+            paused: self.paused.count(),
             queued: self.queue.len(),
             workers_ready: self.workers.ready(),
             warm: self.config.warm,

@@ -14,8 +14,14 @@ use crate::testing::{FakeClock, ScriptedLauncher, ScriptedRun, SeededEntropy};
 type Place = oneshot::Receiver<Result<Lease, WaitEnd>>;
 
 /// One of everything, and nothing kept warm.
-const SMALL: PoolConfig =
-    PoolConfig { max_running: 1, max_queue: 100, max_workers: 1, warm: 0, worker_idle: Duration::from_secs(600) };
+const SMALL: PoolConfig = PoolConfig {
+    max_running: 1,
+    max_queue: 100,
+    max_paused: 100,
+    max_workers: 1,
+    warm: 0,
+    worker_idle: Duration::from_secs(600),
+};
 
 struct World {
     pool: Mailbox<WorkerPool>,

@@ -42,6 +42,8 @@ struct Up {
     /// Never changes once it is set (WP-1).
     profile: Option<ProfileId>,
     active: usize,
+    /// How many of them are paused.
+    paused: usize,
     idle_since: Instant,
     /// Takes no more scripts and ends with its last one: another profile waits for the room.
     retiring: bool,
@@ -114,6 +116,13 @@ impl Workers {
         retired
     }
 
+    /// A script on `slot` paused, or goes on.
+    pub(super) fn paused(&mut self, slot: u32, of: u64, paused: bool) {
+        if let Some(Worker::Up(up)) = self.by_slot.get_mut(&slot).filter(|worker| worker.is(of)) {
+            up.paused = if paused { up.paused + 1 } else { up.paused.saturating_sub(1) };
+        }
+    }
+
     /// Takes the lowest free slot for a worker that is about to be started.
     pub(super) fn begin_launch(&mut self) -> Option<u32> {
         if self.room() == 0 {
@@ -129,7 +138,7 @@ impl Workers {
         self.generations += 1;
         let generation = self.generations;
         let (info, idle_since) = (Arc::new(info), Instant::now());
-        let up = Up { generation, link, info, profile: None, active: 0, idle_since, retiring: false };
+        let up = Up { generation, link, info, profile: None, active: 0, paused: 0, idle_since, retiring: false };
         self.by_slot.insert(slot, Worker::Up(up));
         generation
     }
@@ -149,9 +158,11 @@ impl Workers {
 
     /// Makes room for `count` workers more than there is, and takes back what was done for more than that. Ends the workers
     /// that are idle longest; where they do not suffice, those with the fewest scripts retire. Spares an idle worker whose
-    /// profile `waits`: it is about to be used.
+    /// profile `waits`: it is about to be used; and one with paused scripts: it would retire for as long as an LLM takes, up to
+    /// a day, and its own profile could run nothing meanwhile.
     pub(super) fn make_room(&mut self, count: usize, waits: impl Fn(&ProfileId) -> bool) {
-        let spare = |up: &Up| up.profile.as_ref().is_none_or(|profile| up.active == 0 && waits(profile));
+        let about_to_be_used = |up: &Up| up.profile.as_ref().is_none_or(|profile| up.active == 0 && waits(profile));
+        let spare = |up: &Up| up.paused > 0 || about_to_be_used(up);
         let mut candidates: Vec<_> = self
             .up()
             .filter(|(_, up)| !spare(up))

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlock_actors::core::{Submission, SubmitError};
-use airlock_actors::domain::ProfileId;
+use airlock_actors::core::{MAX_KEY_BYTES, Submission, SubmitError};
+use airlock_actors::domain::{OnRestart, ProfileId};
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, LOCATION};
 use serde_json::value::RawValue;
 
-use super::executions::{unless_draining, wait};
-use super::{Answer, Call, json_response, ok, to_the_end};
+use super::executions::{shown, unless_draining, wait};
+use super::{Answer, Call, json_response, to_the_end};
 use crate::http::auth::{Bearer, bearer};
 use crate::http::base_url::base_url;
 use crate::http::fields::{self, Read, integer, text};
@@ -21,6 +21,7 @@ const DEFAULT_TIMEOUT_S: u64 = 60;
 const MAX_TIMEOUT_S: u64 = 3_600;
 const DEFAULT_LLM_TIMEOUT_S: u64 = 300;
 const MAX_LLM_TIMEOUT_S: u64 = 86_400;
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// `POST /execute?wait=`
 pub(in crate::http) async fn submit(call: Call) -> Answer {
@@ -31,6 +32,7 @@ pub(in crate::http) async fn submit(call: Call) -> Answer {
     let form = Form::read(&body, call.app.config.max_script_bytes)?;
     drop(body);
     let profile_id = identity(in_header, form.profile_id.as_deref())?;
+    let idempotency_key = idempotency_key(&call.exchange.headers)?;
     let base_url = base_url(&call.exchange, call.app.config.public_url.as_ref())?;
     let submission = Submission {
         profile_id,
@@ -38,6 +40,8 @@ pub(in crate::http) async fn submit(call: Call) -> Answer {
         hash: form.hash,
         timeout_s: form.timeout_s,
         llm_timeout_s: form.llm_timeout_s,
+        on_restart: form.on_restart,
+        idempotency_key,
     };
     let core = call.app.core.clone();
     let mut view = to_the_end(async move { core.submit(submission).await }).await?;
@@ -49,7 +53,7 @@ pub(in crate::http) async fn submit(call: Call) -> Answer {
             view = now;
         }
         if views::is_settled(view.record.status) {
-            return ok(views::execution(&view));
+            return shown(&call, &view).await;
         }
     }
     let poll_url = format!("{base_url}/executions/{}", view.record.id);
@@ -68,6 +72,7 @@ struct Form {
     profile_id: Option<String>,
     timeout_s: u32,
     llm_timeout_s: u32,
+    on_restart: OnRestart,
 }
 
 impl Form {
@@ -78,13 +83,14 @@ impl Form {
             let profile_id = fields.optional("profile_id", text);
             let timeout = fields.optional("timeout", integer(1..=MAX_TIMEOUT_S));
             let llm_timeout = fields.optional("llm_timeout", integer(1..=MAX_LLM_TIMEOUT_S));
-            fields.optional("on_restart", on_restart)?;
+            let on_restart = fields.optional("on_restart", on_restart);
             Some(Self {
                 script: script?.into(),
                 hash: hash?,
                 profile_id: profile_id?,
                 timeout_s: seconds(timeout?.unwrap_or(DEFAULT_TIMEOUT_S)),
                 llm_timeout_s: seconds(llm_timeout?.unwrap_or(DEFAULT_LLM_TIMEOUT_S)),
+                on_restart: on_restart?.unwrap_or_default(),
             })
         })?;
         if form.script.len() > max_script_bytes {
@@ -100,17 +106,30 @@ fn seconds(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn on_restart(raw: &RawValue) -> Read<()> {
-    let problem = match text(raw)?.as_str() {
-        "fail" => return Ok(()),
-        "replay" => "can't be `replay` yet; leave it out, or send `fail`",
-        _ => "must be `fail` or `replay`",
-    };
-    Err(vec![Fault::new("", problem)])
+fn on_restart(raw: &RawValue) -> Read<OnRestart> {
+    match text(raw)?.as_str() {
+        "fail" => Ok(OnRestart::Fail),
+        "replay" => Ok(OnRestart::Replay),
+        _ => Err(vec![Fault::new("", "must be `fail` or `replay`")]),
+    }
+}
+
+/// The `Idempotency-Key` header: visible ASCII, as any client makes them.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES);
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => {
+            let problem = format!("must be one header of 1 to {MAX_KEY_BYTES} visible characters");
+            Err(Problem::invalid(vec![Fault::new(IDEMPOTENCY_KEY, problem)]))
+        }
+    }
 }
 
 /// The profile that the header names, if there is one.
-fn named_in(headers: &HeaderMap) -> Result<Option<ProfileId>, Problem> {
+pub(in crate::http) fn named_in(headers: &HeaderMap) -> Result<Option<ProfileId>, Problem> {
     match bearer(headers) {
         Bearer::Absent => Ok(None),
         Bearer::Token(id) => profile_id(id).map(Some),

@@ -20,7 +20,9 @@ pub(super) mod admin_overview;
 pub(super) mod admin_profiles;
 pub(super) mod admin_server;
 pub(super) mod admin_session;
+pub(super) mod admin_sessions;
 pub(super) mod credentials;
+pub(super) mod events;
 pub(super) mod execute;
 pub(super) mod executions;
 pub(super) mod health;
@@ -30,6 +32,7 @@ pub(super) mod ui;
 
 /// What every handler gets.
 pub(super) type Call = router::Call<App>;
+pub(super) use execute::named_in;
 use router::Answer;
 
 /// Most credentials in one request.
@@ -49,6 +52,8 @@ mod max_body {
     pub(super) const VALUE: usize = 512 * KIB;
     /// A profile's settings: 256 hosts.
     pub(super) const SETTINGS: usize = 512 * KIB;
+    /// An answer of 1 MiB.
+    pub(super) const ANSWER: usize = 6 * 1024 * KIB + 64 * KIB;
     /// A hundred slots with descriptions of 1 KiB.
     pub(super) const SLOTS: usize = 1024 * KIB;
 }

@@ -8,14 +8,21 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::worker::protocol::{MAX_REPORT_BYTES, Run};
+use super::asking::{Asking, decode_ask, encode_answer};
+use crate::worker::protocol::{Ask, MAX_OPEN_BYTES, MAX_REPORT_BYTES, Reply, Run};
 use crate::worker::wiped::WipedBuffer;
 
 const RUN: u8 = b'R';
 const RESULT: u8 = b'V';
 const DONE: u8 = b'D';
+const ASK: u8 = b'A';
+const IDLE: u8 = b'I';
+const ANSWER: u8 = b'L';
 
 const HEADER_BYTES: usize = 5;
+
+/// Longest message that asks, in bytes: the texts, and a few bytes for each.
+const MAX_ASK_BYTES: usize = MAX_OPEN_BYTES + 64 * 1024;
 
 /// Most bytes taken of one channel before others get their turn.
 const TURN_BYTES: usize = 512 * 1024;
@@ -53,6 +60,8 @@ pub(crate) struct Channel {
     incoming: Vec<u8>,
     result_limit: usize,
     result: Option<String>,
+    /// What it asked the LLM.
+    pub(crate) asking: Asking,
 }
 
 impl Channel {
@@ -65,6 +74,7 @@ impl Channel {
             incoming: Vec::new(),
             result_limit: 0,
             result: None,
+            asking: Asking::default(),
         };
         Ok((channel, theirs))
     }
@@ -145,7 +155,9 @@ impl Channel {
                 RESULT if self.result.is_some() => return Incoming::Violation("a second result"),
                 RESULT if length > self.result_limit => return Incoming::TooLarge(length as u64),
                 DONE if length > MAX_REPORT_BYTES => return Incoming::Violation("a report that is too long"),
-                RESULT | DONE => {}
+                ASK if length > MAX_ASK_BYTES => return Incoming::Violation("a question that is too long"),
+                IDLE if length != 4 => return Incoming::Violation("a message of a wrong length"),
+                RESULT | DONE | ASK | IDLE => {}
                 _ => return Incoming::Violation("a message of an unknown kind"),
             }
             if rest.len() < length {
@@ -154,15 +166,43 @@ impl Channel {
             let after = self.incoming.split_off(HEADER_BYTES + length);
             let mut payload = std::mem::replace(&mut self.incoming, after);
             payload.drain(..HEADER_BYTES);
-            if kind == DONE {
-                return serde_json::from_slice(&payload)
-                    .map_or(Incoming::Violation("a report that can't be read"), Incoming::Done);
-            }
-            match json_text(payload) {
-                Some(result) => self.result = Some(result),
-                None => return Incoming::Violation("a result that is not JSON"),
+            let taken = match kind {
+                DONE => {
+                    return serde_json::from_slice(&payload)
+                        .map_or(Incoming::Violation("a report that can't be read"), Incoming::Done);
+                }
+                ASK => decode_ask(payload).and_then(|(batch, asks)| self.asking.ask(batch, asks)),
+                IDLE => {
+                    self.asking.idle(&payload);
+                    Ok(())
+                }
+                _ => match json_text(payload) {
+                    Some(result) => {
+                        self.result = Some(result);
+                        Ok(())
+                    }
+                    None => Err("a result that is not JSON"),
+                },
+            };
+            if let Err(what) = taken {
+                return Incoming::Violation(what);
             }
         }
+    }
+
+    /// Puts an answer in the way out; [`Self::flush`] sends it.
+    pub(crate) fn answer(&mut self, batch: u32, index: u32, last: bool, reply: &Reply<'_>) {
+        let payload = encode_answer(batch, index, last, reply);
+        // Far below 2^32: a reply came in a frame.
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let [a, b, c, d] = length;
+        self.outgoing.append(&[ANSWER, a, b, c, d]);
+        self.outgoing.append(&payload);
+    }
+
+    /// What was asked since the last look, in order.
+    pub(crate) fn take_asked(&mut self) -> Vec<(u32, Vec<Ask<String>>)> {
+        self.asking.take()
     }
 
     /// The result, if one came.

@@ -77,7 +77,7 @@ pub(crate) fn kill_all() {
 }
 
 /// Of all its threads. Empty when the process is gone.
-fn children(pid: Pid) -> Vec<Pid> {
+pub(super) fn children(pid: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let threads = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
     threads.flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()).collect()

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use super::capture::{self, Capture};
 use super::channel::{Channel, Report};
 use super::confine::rlimits::{ExecutionLimit, for_execution};
-use super::oom;
-use crate::worker::protocol::{Outcome, Run};
+use super::{freeze, oom};
+use crate::worker::protocol::{Outcome, Reply, Run};
 use crate::worker::tree::TreeRemoval;
 
 /// Where a process is in its life. It only goes on.
@@ -47,6 +47,8 @@ pub(crate) struct Execution {
     pub(crate) folder: String,
     /// The removal of that folder, once it has begun.
     pub(crate) removal: Option<TreeRemoval>,
+    /// Stands still with all its processes, waiting for its LLM.
+    frozen: bool,
     /// Process and the descriptor that names it whatever becomes of the number.
     process: Option<(Pid, OwnedFd)>,
 }
@@ -73,6 +75,7 @@ impl Execution {
             stderr: Capture::new(stderr),
             folder,
             removal: None,
+            frozen: false,
             process: None,
         };
         Ok((execution, [channel_theirs, stdout_theirs, stderr_theirs]))
@@ -115,6 +118,36 @@ impl Execution {
         // SAFETY: `value` outlives the call and no old value is asked for.
         let set = unsafe { libc::prlimit(pid.as_raw(), limit.resource as _, &value, std::ptr::null_mut()) };
         Errno::result(set).map(drop)
+    }
+
+    /// Has it stand still, if it said that it only waits: then how many of its batches were answered.
+    pub(crate) fn pause(&mut self) -> Option<u32> {
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let answered = self.channel.asking.take_idle()?;
+        let (pid, _) = self.process.as_ref()?;
+        self.frozen = true;
+        if !freeze::freeze(*pid) {
+            let text = "ProcessDied: the script starts processes without end while it waits for its LLM".to_owned();
+            self.end(failure(ErrorType::ProcessDied, text));
+            return None;
+        }
+        Some(answered)
+    }
+
+    /// Passes an answer on; with the last of a batch it goes on.
+    pub(crate) fn answer(&mut self, batch: u32, index: u32, last: bool, reply: &Reply<'_>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.channel.answer(batch, index, last, reply);
+        if last {
+            self.channel.asking.answered(batch);
+            if let (true, Some((pid, _))) = (std::mem::take(&mut self.frozen), &self.process) {
+                freeze::thaw(*pid);
+            }
+        }
     }
 
     /// Its process, while there is one.
@@ -177,6 +210,8 @@ pub(crate) fn verdict_of_report(report: Report) -> Outcome {
     let error_type = match name.as_str() {
         "SandboxFailed" => ErrorType::SandboxFailed,
         "ResultTooLarge" => ErrorType::ResultTooLarge,
+        "LlmTimeout" => ErrorType::LlmTimeout,
+        "LlmLimit" => ErrorType::LlmLimit,
         _ => ErrorType::Python(name),
     };
     Outcome::Failed { error_type, error, traceback }

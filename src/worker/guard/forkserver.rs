@@ -31,8 +31,9 @@ const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
 const MODULES: &[(&str, &str)] = &[
     ("_airlock_landlock", include_str!("../python/landlock.py")),
     ("_airlock_serialise", include_str!("../python/serialise.py")),
-    ("airlock", include_str!("../python/sdk.py")),
     ("_airlock_channel", include_str!("../python/channel.py")),
+    ("_airlock_llm", include_str!("../python/llm.py")),
+    ("airlock", include_str!("../python/sdk.py")),
     ("_airlock_report", include_str!("../python/report.py")),
     ("_airlock_runner", include_str!("../python/runner.py")),
     ("_airlock_process", include_str!("../python/process.py")),

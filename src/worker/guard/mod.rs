@@ -9,10 +9,12 @@
 //!
 //! - `keeper`, `descendants`: that nothing outlives the guard, or its execution;
 //! - `forkserver`: starts Python and asks it for processes;
-//! - `execution`, `channel`, `capture`: one process, what it reports, what it prints;
+//! - `execution`, `channel`, `asking`, `capture`: one process, what it reports, asks its LLM, prints;
+//! - `freeze`: an execution that waits for its LLM stands still;
 //! - `egress`: which hosts it reaches;
 //! - `supervise`: the loop over all of these; `uplink`: the pipes to the server.
 
+mod asking;
 mod capture;
 mod channel;
 pub mod confine;
@@ -20,6 +22,7 @@ mod descendants;
 mod egress;
 mod execution;
 mod forkserver;
+mod freeze;
 mod keeper;
 mod oom;
 mod supervise;

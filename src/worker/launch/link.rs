@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
 use airlock_actors::ports::{
-    EgressSeen, OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, WorkerGone, WorkerLink,
+    EgressSeen, LlmAsk, LlmReply, OutputStream, OutputTail, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken,
+    WorkerGone, WorkerLink,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use crate::worker::protocol::{
-    Bytes, Ended, FrameError, FromGuard, MAX_EGRESS_ENTRIES, MAX_EGRESS_HOST_BYTES, MAX_REPORT_BYTES, Outcome, Piece,
-    Run, ToGuard, decode, encode, half_of_output,
+    Ask, Bytes, Ended, FrameError, FromGuard, MAX_EGRESS_ENTRIES, MAX_EGRESS_HOST_BYTES, MAX_OPEN_ASKS, MAX_OPEN_BYTES,
+    MAX_REPORT_BYTES, Outcome, Piece, Reply, Run, ToGuard, decode, encode, half_of_output,
 };
 
 /// A frame on its way to the guard.
@@ -69,6 +70,19 @@ impl WorkerLink for LocalLink {
         self.tell(&ToGuard::Kill(token));
     }
 
+    fn answer(&self, token: RunToken, batch: u32, index: u32, last: bool, reply: &LlmReply) {
+        if last {
+            self.runs.answered(token, batch);
+        }
+        let reply = match reply {
+            LlmReply::Text(text) => Reply::Text(text),
+            LlmReply::TimedOut(text) => Reply::TimedOut(text),
+            LlmReply::Refused(text) => Reply::Refused(text),
+            LlmReply::Invalid(text) => Reply::Invalid(text),
+        };
+        self.tell(&ToGuard::Answer { token, batch, index, last, reply });
+    }
+
     fn shutdown(&self) {
         self.tell(&ToGuard::Shutdown);
     }
@@ -118,6 +132,10 @@ struct OpenRun {
     stdout: Stream,
     stderr: Stream,
     result: Vec<u8>,
+    /// Number of the last batch of questions.
+    asked: u32,
+    /// Open batches with their number of questions, and bytes.
+    open_asks: Vec<(u32, usize, usize)>,
 }
 
 #[derive(Default)]
@@ -151,9 +169,16 @@ impl Runs {
         if inner.gone {
             return Err(WorkerGone);
         }
-        let run = OpenRun { events, limits, stdout: Stream::default(), stderr: Stream::default(), result: Vec::new() };
+        let (stdout, stderr) = Default::default();
+        let run = OpenRun { events, limits, stdout, stderr, result: Vec::new(), asked: 0, open_asks: Vec::new() };
         inner.open.insert(token, run);
         Ok(())
+    }
+
+    fn answered(&self, token: RunToken, batch: u32) {
+        if let Some(run) = self.lock().open.get_mut(&token) {
+            run.open_asks.retain(|(open, ..)| *open != batch);
+        }
     }
 
     /// The worker is gone with all that ran on it: their channels close.
@@ -170,6 +195,17 @@ impl Runs {
                 let mut inner = self.lock();
                 let Some(run) = inner.open.get_mut(&token) else { return violation("sent a part of an unknown run") };
                 run.part(piece, bytes)
+            }
+            Ok(FromGuard::Asked(token, batch, asks)) => {
+                let mut inner = self.lock();
+                let Some(run) = inner.open.get_mut(&token) else { return violation("asked for an unknown run") };
+                run.ask(batch, &asks)
+            }
+            Ok(FromGuard::Paused(token, answered)) => {
+                let inner = self.lock();
+                let Some(run) = inner.open.get(&token) else { return violation("paused an unknown run") };
+                let _ = run.events.send(RunEvent::Paused(answered));
+                Ok(())
             }
             Ok(FromGuard::Ended(ended)) => {
                 let run = self.lock().open.remove(&ended.token);
@@ -204,6 +240,24 @@ impl OpenRun {
                 collect(&mut self.result, bytes, limit, "of a result")
             }
         }
+    }
+
+    fn ask(&mut self, batch: u32, asks: &[Ask<&str>]) -> Result<(), Violation> {
+        let bytes: usize = asks.iter().map(Ask::bytes).sum();
+        let open = self.open_asks.iter().fold((0, 0), |(asks, bytes), (_, a, b)| (asks + a, bytes + b));
+        let in_order = self.asked.checked_add(1) == Some(batch);
+        if !in_order || asks.is_empty() || open.0 + asks.len() > MAX_OPEN_ASKS || open.1 + bytes > MAX_OPEN_BYTES {
+            return violation("asked for more than a run may have open");
+        }
+        self.asked = batch;
+        self.open_asks.push((batch, asks.len(), bytes));
+        let asks = asks.iter().map(|ask| LlmAsk {
+            prompt: ask.prompt.to_owned(),
+            model: ask.model.to_owned(),
+            schema: ask.schema.map(str::to_owned),
+        });
+        let _ = self.events.send(RunEvent::Asked(batch, asks.collect()));
+        Ok(())
     }
 
     fn stream(&mut self, stream: OutputStream) -> &mut Stream {

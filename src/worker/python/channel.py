@@ -1,27 +1,41 @@
 """The frames between a forked process and its guard: kind (one byte), length (32 bits, little-endian), payload.
 
-Functions of `os` are bound by name here, before any script runs: one that replaces `os.write` must not lose its own report.
+    to the process   RUN, once; ANSWER: batch, index, last (one byte), kind (one byte), text
+    to the guard     RESULT, DONE; ASK: batch, then for each request prompt, model and schema, each with its length before it;
+                     IDLE: how many batches have been answered, which says "nothing goes on here but waiting for the rest"
+
+Numbers are 32 bits, little-endian. Functions of `os` are bound by name here, before any script runs: one that replaces
+`os.write` must not lose its own report.
 """
 
+from _thread import allocate_lock
 from os import read, write
 from struct import Struct
 
 RUN = b"R"
 RESULT = b"V"
 DONE = b"D"
+ASK = b"A"
+IDLE = b"I"
+ANSWER = b"L"
 
 _HEADER = Struct("<cI")
 _READ_SIZE = 64 * 1024
 
 
 class Channel:
-    """One end of the stream socket `descriptor`. Frames are read by one thread; the guard sends few and trusted ones."""
+    """One end of the stream socket `descriptor`. Frames are read by one thread at a time; the guard sends trusted ones."""
 
-    __slots__ = ("_descriptor", "_pending")
+    __slots__ = ("_descriptor", "_pending", "_sending")
 
     def __init__(self, descriptor):
         self._descriptor = descriptor
         self._pending = bytearray()
+        self._sending = allocate_lock()
+
+    def fileno(self):
+        """The descriptor, to wait on."""
+        return self._descriptor
 
     def receive(self):
         """The next frame as `(kind, payload)`, or None when the guard has closed its end."""
@@ -35,6 +49,12 @@ class Channel:
         del self._pending[:end]
         return kind, payload
 
+    def has_frame(self):
+        """True when a frame has been read already, behind another one."""
+        if len(self._pending) < _HEADER.size:
+            return False
+        return len(self._pending) >= _HEADER.size + _HEADER.unpack_from(self._pending)[1]
+
     def _fill(self, size):
         """Reads until `size` bytes are pending, however they arrive; False at the end of the stream."""
         while len(self._pending) < size:
@@ -47,5 +67,7 @@ class Channel:
     def send(self, *frames):
         """Writes `(kind, payload)` frames, as few system calls as their size allows. Raises OSError."""
         rest = memoryview(b"".join(_HEADER.pack(kind, len(payload)) + payload for kind, payload in frames))
-        while rest:
-            rest = rest[write(self._descriptor, rest):]
+        # Threads of the script may ask at once, or while it ends.
+        with self._sending:
+            while rest:
+                rest = rest[write(self._descriptor, rest):]

@@ -19,6 +19,7 @@ from _airlock_channel import DONE, RESULT, RUN
 from _airlock_landlock import flush_c_streams
 from _airlock_report import COMPLETED, SCRIPT_FILE, Report, as_json, describe
 from airlock import _begin, _result, llm, set_result, settings
+from _airlock_llm import connect as _connect_llm
 
 # Held while the script runs and freed before its end is told, so that a script out of memory can still be reported. `bytes`
 # of this size come from the kernel untouched: until then they cost address space, not memory.
@@ -89,6 +90,7 @@ def run(channel, main, failure):
         channel.send((DONE, as_json(Report("SandboxFailed", text, None))))
         _exit(0)
     _begin(request["settings"], request["result_bytes"])
+    _connect_llm(channel)
     process = getpid()
     reserve = bytes(_RESERVE_BYTES)
     error = _NOT_ENDED

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping as _Mapping
 
+from _airlock_llm import LlmLimit, LlmTimeout
+from _airlock_llm import Llm as _Llm
 from _airlock_serialise import to_json as _to_json
 
-__all__ = ["settings", "set_result", "llm", "ResultTooLarge", "LlmUnavailable"]
+__all__ = ["settings", "set_result", "llm", "ResultTooLarge", "LlmTimeout", "LlmLimit"]
 
 
 class ResultTooLarge(Exception):
     """The result as JSON has more bytes than this execution may return."""
-
-
-class LlmUnavailable(Exception):
-    """The agent's LLM can't be asked from this script."""
 
 
 class Settings(_Mapping):
@@ -42,29 +40,6 @@ class Settings(_Mapping):
 
     def __reduce_ex__(self, protocol):
         raise TypeError("settings can't be copied or pickled as a whole; take the values that are needed by name")
-
-
-class _Llm:
-    """The agent's LLM."""
-
-    __slots__ = ()
-
-    def complete(self, prompt, model="default", schema=None):
-        """Asks one question. Raises LlmUnavailable."""
-        raise LlmUnavailable(_LLM_UNAVAILABLE % "complete")
-
-    def map(self, prompts, model="default", schema=None):
-        """Asks all questions at once. Raises LlmUnavailable."""
-        raise LlmUnavailable(_LLM_UNAVAILABLE % "map")
-
-    def __repr__(self):
-        return "<llm>"
-
-
-_LLM_UNAVAILABLE = (
-    "llm.%s is not available in this version of Airlock; "
-    "return the data with set_result() and let the agent that sent the script read it"
-)
 
 
 class _Outcome:

@@ -1,5 +1,7 @@
 //! The whole core on a memory store, with scripted workers and paused time.
 
+mod life;
+mod llm;
 mod world;
 
 use std::str::FromStr;
@@ -15,7 +17,7 @@ use crate::domain::{ErrorType, RunLimits, Status};
 use crate::ports::{OutputStream, Store, StoreError};
 use crate::sessions::SessionLife;
 use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, SeededEntropy};
-use world::{POOL, World, about, copy};
+use world::{POOL, RETENTION, World, about, copy};
 
 #[actix::test]
 async fn a_script_runs_with_its_values_and_shows_none_of_them() {
@@ -310,6 +312,7 @@ async fn another_master_key_is_refused() {
         limits: RunLimits::DEFAULT,
         sessions: SessionLife { idle: Duration::from_secs(1), absolute: Duration::from_secs(1) },
         password: PasswordCost::danger_next_to_nothing(),
+        retention: RETENTION,
     };
     let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
     assert!(matches!(Core::start(arbiters, config, ports).await, Err(StartError::WrongKey(_))));

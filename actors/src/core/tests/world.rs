@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::core::*;
 use crate::crypto::{Keyring, PasswordCost};
-use crate::domain::{ExecutionView, RunLimits, Status};
+use crate::domain::{ExecutionRecord, ExecutionView, OnRestart, RunLimits, Status};
 use crate::ports::{ExecutionQuery, Store};
 use crate::sessions::SessionLife;
 use crate::testing::{FakeClock, MemoryStore, ScriptedLauncher, ScriptedRun, SeededEntropy};
@@ -24,8 +24,17 @@ pub(super) struct World {
     pub(super) runs: UnboundedReceiver<ScriptedRun>,
 }
 
-pub(super) const POOL: PoolConfig =
-    PoolConfig { max_running: 2, max_queue: 3, max_workers: 4, warm: 1, worker_idle: Duration::from_secs(600) };
+/// Nothing that a test makes is too old or too much.
+pub(super) const RETENTION: Retention = Retention { age: Duration::from_secs(365 * 24 * 3600), executions: u64::MAX };
+
+pub(super) const POOL: PoolConfig = PoolConfig {
+    max_running: 2,
+    max_queue: 3,
+    max_paused: 100,
+    max_workers: 4,
+    warm: 1,
+    worker_idle: Duration::from_secs(600),
+};
 
 impl World {
     pub(super) async fn new() -> Self {
@@ -47,6 +56,7 @@ impl World {
             limits: RunLimits::DEFAULT,
             sessions: SessionLife { idle: Duration::from_secs(3600), absolute: Duration::from_secs(7200) },
             password: PasswordCost::danger_next_to_nothing(),
+            retention: RETENTION,
         };
         let arbiters = Arbiters { control: Arbiter::current(), executors: vec![Arbiter::current()] };
         let core = Core::start(arbiters, config, ports).await.expect("it starts");
@@ -80,6 +90,8 @@ impl World {
                 hash: Some(sign(secret, script)),
                 timeout_s: 60,
                 llm_timeout_s: 300,
+                on_restart: OnRestart::Fail,
+                idempotency_key: None,
             })
             .await
     }
@@ -116,7 +128,16 @@ pub(super) async fn copy(from: &MemoryStore, to: &MemoryStore) {
     batch.extend(from.profiles().unwrap().into_iter().map(Write::PutProfile));
     for record in from.list_executions(&ExecutionQuery { limit: 100, ..ExecutionQuery::default() }).unwrap() {
         let script = from.execution_script(&record.id).unwrap().unwrap().into();
-        batch.push(Write::InsertExecution { record, script });
+        let (execution_id, output) = (record.id.clone(), from.execution_output(&record.id).unwrap());
+        let first = ExecutionRecord { status: Status::Pending, ..record.clone() };
+        batch.push(Write::InsertExecution { record: first, script });
+        for exchange in from.exchanges(&execution_id, usize::MAX).unwrap() {
+            batch.push(Write::PutExchange { execution_id: execution_id.clone(), exchange });
+        }
+        batch.push(match output {
+            Some(output) => Write::FinishExecution { record, output: Arc::new(output) },
+            None => Write::UpdateExecution(record),
+        });
     }
     to.commit(batch).await.unwrap();
 }

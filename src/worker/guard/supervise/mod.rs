@@ -1,6 +1,7 @@
 //! The guard's loop: one epoll over the server's pipes, the fork server's socket, signals, and three descriptors of each
 //! running execution. Every turn takes a bounded share of each, so that a flood on one delays no other.
 
+mod questions;
 mod turnover;
 
 use std::collections::{HashMap, VecDeque};
@@ -192,7 +193,7 @@ impl Guard {
                     Some(Source::Server) => self.on_server(&mut uplink),
                     Some(Source::ForkServer) => self.on_fork_server(&mut uplink)?,
                     Some(Source::Signals) => self.on_signals()?,
-                    Some(Source::Channel(fork)) => self.on_channel(fork, event.events()),
+                    Some(Source::Channel(fork)) => self.on_channel(fork, event.events(), &mut uplink),
                     Some(Source::Stream(fork, stream)) => self.on_stream(fork, stream, &mut uplink),
                     Some(Source::Egress(number)) => {
                         if let Some(egress) = &mut self.egress {
@@ -244,6 +245,9 @@ impl Guard {
                     }
                 }
                 Ok(ToGuard::Kill(token)) => self.kill(token, uplink),
+                Ok(ToGuard::Answer { token, batch, index, last, reply }) => {
+                    self.answer(token, batch, index, last, &reply);
+                }
                 Ok(ToGuard::Shutdown) => self.ended = true,
                 Err(error) => {
                     say(&format!("the guard ends: the server sent {error}"));
@@ -392,7 +396,7 @@ impl Guard {
         }
     }
 
-    fn on_channel(&mut self, fork: u64, events: EpollFlags) {
+    fn on_channel(&mut self, fork: u64, events: EpollFlags, uplink: &mut Uplink) {
         let Some(execution) = self.executions.get_mut(&fork) else { return };
         if events.contains(EpollFlags::EPOLLOUT) && execution.channel.flush() {
             let reading = &mut EpollEvent::new(EpollFlags::EPOLLIN, Source::Channel(fork).pack());
@@ -400,6 +404,7 @@ impl Guard {
         }
         if execution.phase == Phase::Running {
             let incoming = execution.channel.take_turn(&mut self.scratch);
+            self.pass_questions_on(fork, uplink);
             self.decide(fork, incoming);
         }
     }

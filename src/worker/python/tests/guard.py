@@ -24,8 +24,9 @@ SOURCES = Path(__file__).resolve().parent.parent
 MODULES = [
     ("_airlock_landlock", "landlock.py"),
     ("_airlock_serialise", "serialise.py"),
-    ("airlock", "sdk.py"),
     ("_airlock_channel", "channel.py"),
+    ("_airlock_llm", "llm.py"),
+    ("airlock", "sdk.py"),
     ("_airlock_report", "report.py"),
     ("_airlock_runner", "runner.py"),
     ("_airlock_process", "process.py"),
