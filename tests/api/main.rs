@@ -25,6 +25,7 @@ mod expiry;
 mod health;
 mod history;
 mod limits;
+mod limits_of_profiles;
 mod lists;
 mod overview;
 mod poll;
