@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build ui test deps lint licences test-python test-rust test-ui test-browser crash bench clean
+.PHONY: help run demo build ui test deps lint licences test-python test-rust test-clients test-ui test-browser hostile fuzz crash bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,14 +39,14 @@ static/dist/index.html: static/node_modules/.package-lock.json $(UI_SOURCES)
 	npm --prefix $* ci
 	@touch $@
 
-test: deps lint licences test-python test-ui test-rust test-browser ## Install what the tests need and run them all
+test: deps lint licences test-python test-ui test-rust test-clients test-browser fuzz ## Install what the tests need and run them all
 
 # What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
 deps:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
-	@if ! /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || ! command -v cc >/dev/null; then \
+	@if ! /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || ! command -v c++ >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv gcc libc6-dev >/dev/null; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv g++ libc6-dev >/dev/null; \
 	  elif ! command -v python3 >/dev/null; then \
 	    echo "python3 (3.9 or later) is missing: install it with your package manager" >&2; exit 1; \
 	  fi; \
@@ -67,8 +67,41 @@ $(DENY):
 test-python: ## Test the fork server and the script's runtime
 	/usr/bin/python3 -B -m unittest discover -s src/worker/python/tests -t src/worker/python/tests
 
-test-rust: ## Unit, property and black-box tests, 50 rounds of kill -9 among them
-	$(CARGO) test --workspace --locked
+# As root on Debian the hostile scripts' container may install Docker.
+test-rust: ## Unit, property and black-box tests, 50 rounds of kill -9 and the hostile scripts among them
+	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --workspace --locked
+
+hostile: ## Attack the sandbox, natively and in a plain container: make hostile NAME=memory
+	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --locked --package airlock --test hostile -- $(NAME)
+
+# What cargo-fuzz does with `run -s none`, on the stable compiler: coverage for libFuzzer, and no sanitizer.
+FUZZ_TARGETS := worker_protocol
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz: ## Fuzz each decoder for a while: make fuzz SECONDS=3600
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/corpus/$$target && \
+	  RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) run --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz \
+	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+	    -artifact_prefix=target/fuzz/ target/fuzz/corpus/$$target || exit 1; \
+	done
+
+# The clients that scripts use, and the servers they are for; a host of its own for those takes root.
+CLIENTS := $(TOOLS)/clients
+test-clients: $(CLIENTS)/installed ## Test real clients against real servers, through the guard
+	AIRLOCK_TEST_PYTHON=$(abspath $(CLIENTS))/bin/python $(CARGO) test --locked --package airlock --test clients
+
+$(CLIENTS)/installed: tests/clients/requirements.txt
+	@if ! (for tool in ip mariadbd redis-server setpriv; do command -v $$tool >/dev/null || exit 1; done) \
+	    || ! ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    iproute2 mariadb-server postgresql redis-server util-linux >/dev/null; \
+	fi
+	/usr/bin/python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	@touch $@
 
 test-ui: ui ## Check, lint and test the web UI, and measure its first load
 	npm --prefix static run check

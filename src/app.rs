@@ -9,7 +9,6 @@ use std::time::Duration;
 use actix_rt::{Arbiter, System};
 use airlock_actors::core::{Arbiters, Core, CoreConfig, CorePorts, Retention};
 use airlock_actors::crypto::{Keyring, PasswordCost};
-use airlock_actors::domain::RunLimits;
 use airlock_actors::ports::Entropy;
 use airlock_actors::sessions::SessionLife;
 use airlock_actors::worker_pool::PoolConfig;
@@ -23,6 +22,7 @@ use crate::http::{Server, ServerConfig};
 use crate::master_key;
 use crate::store::{RedbStore, StoreOptions};
 use crate::system::{OsEntropy, SystemClock};
+use crate::worker::guard::confine::refusal_of_kernel;
 use crate::worker::launch::{LocalConfig, LocalLauncher};
 
 const STORE_FILE: &str = "airlock.redb";
@@ -87,6 +87,7 @@ where
     let server =
         Server::bind(server_config(&config)).await.with_context(|| format!("could not listen on {}", config.listen))?;
     let address = server.local_addr();
+    check_sandbox(config.allow_degraded_sandbox)?;
     let launcher = Arc::new(LocalLauncher::new(LocalConfig {
         python: config.python.clone(),
         tmp_base: config.tmp_dir.clone(),
@@ -115,6 +116,18 @@ where
     drop(data_folder);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Refuses to serve on a kernel without what the sandbox rests on, unless told to; then says so.
+fn check_sandbox(allow_degraded: bool) -> anyhow::Result<()> {
+    match refusal_of_kernel() {
+        None => Ok(()),
+        Some(why) if allow_degraded => {
+            tracing::warn!(why, "scripts run in a weaker sandbox, as --allow-degraded-sandbox allows");
+            Ok(())
+        }
+        Some(why) => bail!(why),
+    }
 }
 
 /// The store and the key that opens its secrets: both there, or neither.
@@ -150,7 +163,7 @@ fn core_config(config: &Config) -> CoreConfig {
             warm: config.warm_workers,
             worker_idle: config.worker_idle.max(Duration::from_secs(1)),
         },
-        limits: RunLimits::DEFAULT,
+        limits: config.limits,
         sessions: SessionLife { idle: config.session_idle, absolute: config.session_max },
         password: PasswordCost::STANDARD,
         retention: Retention { age: config.keep, executions: config.keep_executions },

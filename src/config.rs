@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use airlock_actors::domain::RunLimits;
+use airlock_actors::domain::limits::MIB;
 use anyhow::Context as _;
 use serde::Deserialize;
 
@@ -83,6 +85,30 @@ pub struct Settings {
     /// Name servers to ask for scripts, up to three, with commas [default: those of /etc/resolv.conf]
     #[arg(long, env = "AIRLOCK_NAME_SERVERS", value_delimiter = ',', value_name = "ADDRESS[:PORT],…")]
     pub name_servers: Option<Vec<NameServer>>,
+
+    /// MiB of memory of an execution, all its processes together; a profile may have another limit [default: 512]
+    #[arg(long, env = "AIRLOCK_MEMORY", value_name = "MIB")]
+    pub memory: Option<u64>,
+
+    /// Seconds of processor time of an execution, likewise [default: as many as its timeout]
+    #[arg(long, env = "AIRLOCK_CPU_SECONDS", value_name = "SECONDS")]
+    pub cpu_seconds: Option<u64>,
+
+    /// Processes and threads of an execution, likewise [default: 64]
+    #[arg(long, env = "AIRLOCK_PROCESSES", value_name = "N")]
+    pub processes: Option<u64>,
+
+    /// Open files of each process, likewise [default: 1024]
+    #[arg(long, env = "AIRLOCK_OPEN_FILES", value_name = "N")]
+    pub open_files: Option<u64>,
+
+    /// MiB of temporary files of an execution, likewise [default: 100]
+    #[arg(long, env = "AIRLOCK_TMP_SPACE", value_name = "MIB")]
+    pub tmp_space: Option<u64>,
+
+    /// KiB kept of standard output and of standard error each, likewise; the middle of longer ones is left out [default: 1024]
+    #[arg(long, env = "AIRLOCK_OUTPUT", value_name = "KIB")]
+    pub output: Option<u64>,
 
     /// Connections at once; further ones wait [default: 4096]
     #[arg(long, env = "AIRLOCK_MAX_CONNECTIONS", value_name = "N")]
@@ -181,6 +207,8 @@ pub struct Config {
     pub allow_degraded_sandbox: bool,
     /// Name servers to ask for scripts; the machine's, if there are none.
     pub name_servers: Vec<SocketAddr>,
+    /// What an execution may use whose profile does not say otherwise.
+    pub limits: RunLimits,
     /// Connections at once.
     pub max_connections: usize,
     /// Patience with running scripts at a stop.
@@ -222,6 +250,12 @@ impl Settings {
             tmp_dir: self.tmp_dir.or(fallback.tmp_dir),
             allow_degraded_sandbox: self.allow_degraded_sandbox.or(fallback.allow_degraded_sandbox),
             name_servers: self.name_servers.or(fallback.name_servers),
+            memory: self.memory.or(fallback.memory),
+            cpu_seconds: self.cpu_seconds.or(fallback.cpu_seconds),
+            processes: self.processes.or(fallback.processes),
+            open_files: self.open_files.or(fallback.open_files),
+            tmp_space: self.tmp_space.or(fallback.tmp_space),
+            output: self.output.or(fallback.output),
             max_connections: self.max_connections.or(fallback.max_connections),
             drain: self.drain.or(fallback.drain),
             session_idle: self.session_idle.or(fallback.session_idle),
@@ -237,6 +271,16 @@ impl Settings {
         let public_url = self.public_url.map(|url| url.parse::<PublicUrl>()).transpose()?;
         let name_servers = self.name_servers.unwrap_or_default();
         anyhow::ensure!(name_servers.len() <= MAX_NAME_SERVERS, "name-servers may have at most {MAX_NAME_SERVERS}");
+        let limits = RunLimits {
+            memory_bytes: within("memory", self.memory, 512, range::MEMORY_MIB)? * MIB,
+            // Beyond any timeout: each execution's own is less.
+            cpu_seconds: within("cpu-seconds", self.cpu_seconds, *range::CPU_S.end(), range::CPU_S)?,
+            processes: within("processes", self.processes, 64, range::PROCESSES)?,
+            open_files: within("open-files", self.open_files, 1024, range::OPEN_FILES)?,
+            tmp_bytes: within("tmp-space", self.tmp_space, 100, range::TMP_MIB)? * MIB,
+            output_bytes: within("output", self.output, 1024, range::OUTPUT_KIB)? * 1024,
+            result_bytes: RunLimits::DEFAULT.result_bytes,
+        };
         let max_workers = within("max-workers", self.max_workers, 64, range::MAX_WORKERS)?;
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090))),
@@ -261,6 +305,7 @@ impl Settings {
             tmp_dir: self.tmp_dir,
             allow_degraded_sandbox: self.allow_degraded_sandbox.unwrap_or(false),
             name_servers: name_servers.into_iter().map(|server| server.0).collect(),
+            limits,
             max_connections: within("max-connections", self.max_connections, 4096, range::MAX_CONNECTIONS)?,
             drain: Duration::from_secs(within("drain", self.drain, 30, range::DRAIN_S)?),
             session_idle: Duration::from_secs(
@@ -290,6 +335,14 @@ mod range {
     pub(super) const KEEP_EXECUTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
     pub(super) const MAX_WORKERS: RangeInclusive<usize> = 1..=4_096;
     pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
+    /// To a TiB. This and the next five are those of a profile's limits.
+    pub(super) const MEMORY_MIB: RangeInclusive<u64> = 64..=1024 * 1024;
+    /// To a day.
+    pub(super) const CPU_S: RangeInclusive<u64> = 1..=24 * 3600;
+    pub(super) const PROCESSES: RangeInclusive<u64> = 1..=65_536;
+    pub(super) const OPEN_FILES: RangeInclusive<u64> = 16..=65_536;
+    pub(super) const TMP_MIB: RangeInclusive<u64> = 0..=1024 * 1024;
+    pub(super) const OUTPUT_KIB: RangeInclusive<u64> = 1..=64 * 1024;
     /// To 30 days.
     pub(super) const WORKER_IDLE_S: RangeInclusive<u64> = 1..=30 * 24 * 3600;
     /// To an hour.
@@ -317,6 +370,8 @@ fn within<T: PartialOrd + Display>(
 
 #[cfg(test)]
 mod tests {
+    use airlock_actors::domain::Limits;
+
     use super::*;
 
     #[test]
@@ -345,6 +400,12 @@ mod tests {
             ("max-queue", 0, 1_000_000),
             ("max-workers", 1, 4_096),
             ("max-connections", 1, 1_000_000),
+            ("memory", 64, 1_048_576),
+            ("cpu-seconds", 1, 86_400),
+            ("processes", 1, 65_536),
+            ("open-files", 16, 65_536),
+            ("tmp-space", 0, 1_048_576),
+            ("output", 1, 65_536),
             ("warm-workers", 0, 64),
             ("worker-idle", 1, 2_592_000),
             ("drain", 0, 3_600),
@@ -363,6 +424,20 @@ mod tests {
         let one_worker = settled("max-workers = 1").expect("the default of the warm ones follows");
         assert_eq!((one_worker.max_workers, one_worker.warm_workers), (1, 1));
         assert!(settled("max-workers = 1\nwarm-workers = 2").is_err());
+    }
+
+    #[test]
+    fn the_limits_of_executions_are_the_designs_unless_they_are_set() {
+        let limits = settled("").expect("defaults").limits;
+        assert_eq!(limits.with(&Limits::default(), 60), RunLimits::DEFAULT);
+        assert_eq!(limits.with(&Limits::default(), 3600).cpu_seconds, 3600);
+        let set = "memory = 100\ncpu-seconds = 5\nprocesses = 7\nopen-files = 20\ntmp-space = 3\noutput = 9";
+        let limits = settled(set).expect("valid").limits.with(&Limits::default(), 60);
+        assert_eq!((limits.memory_bytes, limits.cpu_seconds, limits.processes), (100 * MIB, 5, 7));
+        assert_eq!((limits.open_files, limits.tmp_bytes, limits.output_bytes), (20, 3 * MIB, 9 * 1024));
+        let profile = Limits { cpu_seconds: Some(90), memory_bytes: Some(MIB), ..Limits::default() };
+        let limits = limits.with(&profile, 60);
+        assert_eq!((limits.memory_bytes, limits.cpu_seconds, limits.processes), (MIB, 90, 7));
     }
 
     #[test]

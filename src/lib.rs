@@ -6,6 +6,7 @@ pub mod config;
 pub mod data_folder;
 pub mod http;
 pub mod master_key;
+pub(crate) mod sandbox;
 pub mod store;
 pub mod system;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod doctor;
 mod health;
 mod serve;
 
@@ -25,6 +26,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Show the whole story on a temporary instance: a secret goes in, a script uses it, and it does not come out
     Demo(demo::DemoArgs),
+    /// Show which layers of the sandbox are in force here, and what would turn the others on
+    Doctor(doctor::DoctorArgs),
     /// Ask a running server whether it answers; for health checks of containers
     Health(health::HealthArgs),
     /// Print a completion script for a shell, as in: airlock completions bash > /etc/bash_completion.d/airlock
@@ -42,6 +45,10 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => match doctor::run(args) {
+            Ok(false) => return ExitCode::FAILURE,
+            done => done.map(drop),
+        },
         Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Worker(args) => return guard::run_cli(args),

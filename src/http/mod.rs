@@ -39,8 +39,8 @@ pub use server::{Server, ServerConfig};
 use budget::Budget;
 use router::{Route, at, delete, first_of, get, post, put};
 use routes::{
-    admin_credentials, admin_executions, admin_overview, admin_profiles, admin_server, admin_session, admin_sessions,
-    credentials, events, execute, executions, health, profiles, ui,
+    admin_credentials, admin_doctor, admin_executions, admin_overview, admin_profiles, admin_server, admin_session,
+    admin_sessions, credentials, events, execute, executions, health, profiles, ui,
 };
 
 /// What handlers share.
@@ -103,6 +103,7 @@ fn routes(app: &Arc<App>) -> Route {
         at(app, "/api/admin/profiles/{id}/lock", [post(admin_profiles::lock)]),
         at(app, "/api/admin/profiles/{id}/regenerate-key", [post(admin_profiles::regenerate_key)]),
         at(app, "/api/admin/profiles/{id}/revoke", [post(admin_profiles::revoke)]),
+        at(app, "/api/admin/doctor", [get(admin_doctor::doctor)]),
         at(app, "/api/admin/executions", [get(admin_executions::list)]),
         at(app, "/api/admin/executions/{id}", [get(admin_executions::detail), delete(admin_executions::remove)]),
         at(app, "/api/admin/executions/{id}/cancel", [post(admin_executions::cancel)]),

@@ -27,6 +27,7 @@ mod expiry;
 mod health;
 mod history;
 mod limits;
+mod limits_of_profiles;
 mod lists;
 mod llm;
 mod overview;

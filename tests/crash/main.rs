@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod degraded;
 mod full_disk;
 mod kill9;
 mod pauses;

@@ -97,15 +97,9 @@ while True:
     try:
         if os.fork() == 0: os.setsid()
     except OSError:
-        os.write(1, b'full')";
-    let mut run = worker.start_with(bomb, &[], limits);
-    run.until_printed("full").await;
-    if let Some(uid) = uid_of_worker(&worker.base) {
-        let count = processes_of(uid).len();
-        assert!((40..=64 + 16).contains(&count), "{count} processes");
-    }
-    worker.link().kill(run.token);
-    assert_eq!(run.end().await.outcome(), "killed");
+        pass";
+    let run = worker.run_with(bomb, limits).await;
+    assert_eq!(run.outcome(), "ProcessLimit", "{}", run.error());
     // Guard, keeper, fork server, and those forked ahead are left, at most.
     if let Some(uid) = uid_of_worker(&worker.base) {
         assert!(processes_of(uid).len() <= 3 + 4, "{:?}", processes_of(uid));
@@ -156,7 +150,12 @@ os.chmod(home + '/a/b/c', 0); os.chmod(home + '/a', 0); os.chmod(home, 0)
 print(home)";
     let run = worker.run(script).await;
     assert_eq!(run.outcome(), "completed", "{}", run.error());
-    assert!(!Path::new(run.stdout().trim()).exists());
+    // One that takes long to remove goes on after the end was told.
+    let start = std::time::Instant::now();
+    while Path::new(run.stdout().trim()).exists() {
+        assert!(start.elapsed() < crate::support::DEADLINE, "the folder stays");
+        std::thread::yield_now();
+    }
     let parent = Path::new(run.stdout().trim()).parent().expect("a parent").to_path_buf();
     assert!(parent.exists());
 }

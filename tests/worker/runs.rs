@@ -199,3 +199,20 @@ async fn kills_of_unknown_and_of_queued_runs_are_harmless() {
         assert_eq!(end.outcome, airlock_actors::ports::RunOutcome::Killed);
     }
 }
+
+#[tokio::test]
+async fn a_script_forks_while_signals_come() {
+    let worker = Worker::launch().await;
+    let script = "import os, signal
+handled = []
+signal.signal(signal.SIGCHLD, lambda *_: handled.append(1))
+signal.signal(signal.SIGALRM, lambda *_: handled.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+for _ in range(100):
+    if os.fork() == 0: os._exit(0)
+    os.waitpid(-1, os.WNOHANG)
+signal.setitimer(signal.ITIMER_REAL, 0)
+set_result(len(handled) > 10)";
+    let limits = RunLimits { processes: 200, ..RunLimits::DEFAULT };
+    assert_eq!(worker.run_with(script, limits).await.value(), true);
+}

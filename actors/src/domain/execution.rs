@@ -87,6 +87,10 @@ pub enum ErrorType {
     ReplayDiverged,
     /// The class name of the exception that ended the script.
     Python(String),
+    /// Had more processes and threads than it may. Here and below are later kinds: their order is that of the store.
+    ProcessLimit,
+    /// Took more temporary space than it may.
+    DiskLimit,
 }
 
 impl ErrorType {
@@ -108,6 +112,8 @@ impl ErrorType {
             Self::LlmLimit => "LlmLimit",
             Self::ReplayDiverged => "ReplayDiverged",
             Self::Python(name) => name,
+            Self::ProcessLimit => "ProcessLimit",
+            Self::DiskLimit => "DiskLimit",
         }
     }
 }
@@ -138,7 +144,7 @@ impl OnRestart {
 pub struct Usage {
     /// User and system time of its process and of those it waited for, in milliseconds.
     pub cpu_ms: u64,
-    /// Peak resident memory of its largest process, in bytes.
+    /// Peak memory in bytes: of its largest process, or of all of them at one moment if that was seen to be more.
     pub max_rss_bytes: u64,
 }
 

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Private memory of a process, in bytes.
+    /// Memory of all its processes together, in bytes.
     pub memory_bytes: Option<u64>,
-    /// CPU time of a process, in seconds.
+    /// Processor time of all its processes together, in seconds.
     pub cpu_seconds: Option<u64>,
     /// Processes and threads.
     pub processes: Option<u64>,
-    /// Open files of a process.
+    /// Open files of each process.
     pub open_files: Option<u64>,
-    /// Space in the temporary folder, in bytes.
+    /// Space that its temporary files take together, in bytes.
     pub tmp_bytes: Option<u64>,
     /// Standard output and standard error kept, in bytes each.
     pub output_bytes: Option<u64>,
@@ -23,15 +23,15 @@ pub struct Limits {
 /// The limits one execution runs under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLimits {
-    /// Private memory of a process, in bytes.
+    /// Memory of all its processes together, in bytes.
     pub memory_bytes: u64,
-    /// CPU time of a process, in seconds.
+    /// Processor time of all its processes together, in seconds.
     pub cpu_seconds: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// Open files of a process.
+    /// Open files of each process.
     pub open_files: u64,
-    /// Size of one file it writes, in bytes; with the next issue of the sandbox, of the whole temporary folder.
+    /// Space that its temporary files take together, in bytes.
     pub tmp_bytes: u64,
     /// Standard output and standard error kept, in bytes each: half of it the head, half the tail.
     pub output_bytes: u64,
@@ -40,7 +40,7 @@ pub struct RunLimits {
 }
 
 impl RunLimits {
-    /// The design's defaults; `cpu_seconds` follows the execution's timeout.
+    /// The design's defaults.
     pub const DEFAULT: Self = Self {
         memory_bytes: 512 * MIB,
         cpu_seconds: 60,
@@ -51,11 +51,12 @@ impl RunLimits {
         result_bytes: 8 * MIB,
     };
 
-    /// These defaults with a profile's overrides and an execution's timeout applied.
+    /// These defaults with a profile's overrides and an execution's timeout applied: without an override, processor time is no more
+    /// than the timeout.
     pub fn with(self, overrides: &Limits, timeout_seconds: u32) -> Self {
         Self {
             memory_bytes: overrides.memory_bytes.unwrap_or(self.memory_bytes),
-            cpu_seconds: overrides.cpu_seconds.unwrap_or(u64::from(timeout_seconds)),
+            cpu_seconds: overrides.cpu_seconds.unwrap_or(self.cpu_seconds.min(u64::from(timeout_seconds))),
             processes: overrides.processes.unwrap_or(self.processes),
             open_files: overrides.open_files.unwrap_or(self.open_files),
             tmp_bytes: overrides.tmp_bytes.unwrap_or(self.tmp_bytes),

@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::router;
 
 pub(super) mod admin_credentials;
+pub(super) mod admin_doctor;
 pub(super) mod admin_executions;
 pub(super) mod admin_overview;
 pub(super) mod admin_profiles;

@@ -3,6 +3,7 @@
 //! Guard and keeper are subreapers: whatever happens in between, what lives below them stays below them. Refused system
 //! calls (`confine/rules.rs`) keep a process from leaving that tree.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 
@@ -38,17 +39,50 @@ pub(crate) fn own_children() -> Vec<Pid> {
     children_of_thread(own, own).unwrap_or_else(|_| children_by_search(own))
 }
 
-/// Kills `root`, a child of this process, and everything below it, once each. What forks meanwhile is found the next time:
-/// children of what was killed have become this process's own by then.
+/// Times that a tree is walked to find what was started during the walk before.
+const MOST_WALKS: usize = 8;
+
+/// Kills `root` and everything below it. First all are stopped, each before its children are looked for: what is stopped
+/// starts nothing more, so that a bomb of forks is caught up with. What slips through is found the next time: children of what
+/// was killed have become this process's own by then.
 pub(crate) fn kill_tree(root: Pid) {
-    let found = tree(root);
-    // First no more forks, for all that were found; a killed process may fork on until the signal is delivered.
-    for &pid in &found {
-        forbid_forks(pid);
+    let mut stopped = HashSet::new();
+    for _ in 0..MOST_WALKS {
+        let before = stopped.len();
+        let mut found = vec![root];
+        while let Some(pid) = found.pop() {
+            if stopped.insert(pid) {
+                let _ = kill(pid, Signal::SIGSTOP);
+            }
+            found.extend(children(pid));
+        }
+        if stopped.len() == before {
+            break;
+        }
     }
-    for &pid in &found {
+    for pid in stopped {
         let _ = kill(pid, Signal::SIGKILL);
     }
+}
+
+/// How many threads `root` and everything below it have; stops counting beyond `most`.
+pub(crate) fn tasks_below(root: Pid, most: u64) -> u64 {
+    let mut found = vec![root];
+    let mut count = 0;
+    while let Some(pid) = found.pop() {
+        let threads = threads(pid);
+        count += u64::try_from(threads.len()).unwrap_or(u64::MAX);
+        if count > most {
+            break;
+        }
+        found.extend(threads.into_iter().flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()));
+    }
+    count
+}
+
+fn threads(pid: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw)).collect()
 }
 
 /// `root` and everything below it.
@@ -76,11 +110,9 @@ pub(crate) fn kill_all() {
     }
 }
 
-/// Of all its threads. Empty when the process is gone.
-pub(super) fn children(pid: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let threads = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    threads.flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()).collect()
+/// The children of all its threads. Empty when the process is gone.
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
+    threads(pid).into_iter().flat_map(|thread| children_of_thread(pid, thread).unwrap_or_default()).collect()
 }
 
 fn children_of_thread(pid: Pid, thread: Pid) -> io::Result<Vec<Pid>> {
@@ -100,13 +132,6 @@ fn parent_of(pid: Pid) -> Option<Pid> {
     // The name, in parentheses, may hold anything; state and parent follow it.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
-}
-
-/// Takes the right to start processes from one that is about to be killed. Holds whoever else shares its user.
-fn forbid_forks(pid: Pid) {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `none` outlives the call and no old value is asked for.
-    unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, &none, std::ptr::null_mut()) };
 }
 
 #[cfg(test)]

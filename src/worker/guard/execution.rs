@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use airlock_actors::domain::{ErrorType, RunLimits, Usage};
 use airlock_actors::ports::RunToken;
@@ -10,10 +11,12 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::Pid;
 
+use super::accounting::space::Folder;
+use super::accounting::{Meter, beyond_cpu, explained};
 use super::capture::{self, Capture};
 use super::channel::{Channel, Report};
 use super::confine::rlimits::{ExecutionLimit, for_execution};
-use super::{freeze, oom};
+use super::{descendants, freeze, oom};
 use crate::worker::protocol::{Outcome, Reply, Run};
 use crate::worker::tree::TreeRemoval;
 
@@ -47,6 +50,9 @@ pub(crate) struct Execution {
     pub(crate) folder: String,
     /// The removal of that folder, once it has begun.
     pub(crate) removal: Option<TreeRemoval>,
+    removal_began: Option<Instant>,
+    /// What it was seen to use.
+    meter: Meter,
     /// Stands still with all its processes, waiting for its LLM.
     frozen: bool,
     /// Process and the descriptor that names it whatever becomes of the number.
@@ -75,6 +81,8 @@ impl Execution {
             stderr: Capture::new(stderr),
             folder,
             removal: None,
+            removal_began: None,
+            meter: Meter::default(),
             frozen: false,
             process: None,
         };
@@ -165,23 +173,49 @@ impl Execution {
         self.kill();
     }
 
+    /// The same for one that may be starting processes at this moment: they are stopped first.
+    pub(crate) fn end_by_force(&mut self, outcome: Outcome) {
+        // Stopped, it can't end by itself: its number stays its own.
+        if let Some((pid, _)) = &self.process
+            && self.signal(libc::SIGSTOP, 0).is_ok()
+        {
+            descendants::kill_tree(*pid);
+        }
+        self.end(outcome);
+    }
+
     /// Kills its process with its group.
     pub(crate) fn kill(&self) {
         const WHOLE_GROUP: libc::c_uint = 1 << 2;
-        let Some((_, descriptor)) = &self.process else { return };
         // Kernels before 6.9 know no groups here: then what the script started becomes the guard's, and is killed there.
-        for flags in [WHOLE_GROUP, 0] {
-            let nothing = std::ptr::null::<libc::siginfo_t>();
-            // SAFETY: plain system call on a descriptor that is open; no signal information is passed.
-            unsafe {
-                libc::syscall(libc::SYS_pidfd_send_signal, descriptor.as_raw_fd(), libc::SIGKILL, nothing, flags)
-            };
+        let _ = self.signal(libc::SIGKILL, WHOLE_GROUP);
+        let _ = self.signal(libc::SIGKILL, 0);
+    }
+
+    fn signal(&self, signal: libc::c_int, flags: libc::c_uint) -> Result<(), Errno> {
+        let Some((_, descriptor)) = &self.process else { return Err(Errno::ESRCH) };
+        let nothing = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: plain system call on a descriptor that is open; no signal information is passed.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, descriptor.as_raw_fd(), signal, nothing, flags) };
+        Errno::result(sent).map(drop)
+    }
+
+    /// Adds up what it uses, and ends it if that is beyond its limits. `tmp_root`: the worker's temporary folder.
+    pub(crate) fn measure(&mut self, tmp_root: &OwnedFd) {
+        let (Some((pid, _)), Some((_, limits))) = (&self.process, &self.run) else { return };
+        let folder = Folder { parent: tmp_root, name: &self.folder };
+        if let Some(outcome) = self.meter.sample(*pid, folder, limits) {
+            self.end_by_force(outcome);
         }
     }
 
     /// Its process has ended with `status`, as of wait(2).
     pub(crate) fn exited(&mut self, status: i32, usage: Usage) {
-        self.usage = usage;
+        self.usage = Usage {
+            cpu_ms: usage.cpu_ms.max(self.meter.cpu_ms),
+            max_rss_bytes: usage.max_rss_bytes.max(self.meter.memory_bytes),
+        };
         self.phase = Phase::Gone;
         // What names a process that is gone.
         self.process = None;
@@ -191,22 +225,32 @@ impl Execution {
         }
     }
 
+    /// True when the removal of its folder has gone on for longer than its report should wait.
+    pub(crate) fn removal_takes_long(&self) -> bool {
+        self.removal_began.is_some_and(|began| began.elapsed() > PATIENCE_WITH_REMOVAL)
+    }
+
     /// Removes its folder, about `budget` entries of it; true when it is gone.
     pub(crate) fn remove_folder(&mut self, tmp_root: &OwnedFd, budget: usize) -> std::io::Result<bool> {
         if self.removal.is_none() {
+            self.removal_began = Some(Instant::now());
             self.removal = Some(TreeRemoval::new(tmp_root.try_clone()?, OsStr::new(&self.folder)));
         }
         self.removal.as_mut().map_or(Ok(true), |removal| removal.step(budget))
     }
 }
 
-/// What the runtime's report says.
-pub(crate) fn verdict_of_report(report: Report) -> Outcome {
+/// After so long an execution is reported although its folder is not gone yet.
+const PATIENCE_WITH_REMOVAL: Duration = Duration::from_secs(6);
+
+/// What the runtime's report of a script under `limits` says.
+pub(crate) fn verdict_of_report(report: Report, limits: &RunLimits) -> Outcome {
     let Report { error_type, error, traceback } = report;
     let Some(name) = error_type.or_else(|| error.is_some().then(|| "Error".to_owned())) else {
         return Outcome::Completed;
     };
     let error = error.unwrap_or_else(|| name.clone());
+    let error = explained(&name, &error, limits).unwrap_or(error);
     let error_type = match name.as_str() {
         "SandboxFailed" => ErrorType::SandboxFailed,
         "ResultTooLarge" => ErrorType::ResultTooLarge,
@@ -222,8 +266,8 @@ fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits, out_of_memo
     let cpu_used_up = usage.cpu_ms >= limits.cpu_seconds.saturating_mul(1000);
     if libc::WIFSIGNALED(status) {
         return match libc::WTERMSIG(status) {
-            libc::SIGXCPU => cpu_limit(limits),
-            libc::SIGKILL if cpu_used_up => cpu_limit(limits),
+            libc::SIGXCPU => beyond_cpu(limits),
+            libc::SIGKILL if cpu_used_up => beyond_cpu(limits),
             libc::SIGKILL if out_of_memory() => failure(
                 ErrorType::MemoryLimit,
                 "MemoryLimit: the kernel ended the script because memory had run out; use less at a time".to_owned(),
@@ -240,11 +284,6 @@ fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits, out_of_memo
          to Airlock, descriptor 3, was closed); end a script with sys.exit or by coming to its end"
     );
     failure(ErrorType::ProcessDied, text)
-}
-
-fn cpu_limit(limits: &RunLimits) -> Outcome {
-    let text = format!("CpuLimit: the script used its {} seconds of CPU time up", limits.cpu_seconds);
-    failure(ErrorType::CpuLimit, text)
 }
 
 /// A failure without a traceback.
@@ -295,17 +334,18 @@ mod tests {
 
     #[test]
     fn a_report_names_the_runtimes_own_errors_and_else_the_exception() {
+        let limits = &RunLimits::DEFAULT;
         let report = |error_type: Option<&str>, error: Option<&str>| Report {
             error_type: error_type.map(Into::into),
             error: error.map(Into::into),
             traceback: None,
         };
-        assert_eq!(verdict_of_report(report(None, None)), Outcome::Completed);
-        assert_eq!(kind(&verdict_of_report(report(Some("SandboxFailed"), None))), "SandboxFailed");
-        assert_eq!(kind(&verdict_of_report(report(Some("NameError"), Some("NameError: x")))), "NameError");
-        assert_eq!(kind(&verdict_of_report(report(None, Some("?")))), "Error");
+        assert_eq!(verdict_of_report(report(None, None), limits), Outcome::Completed);
+        assert_eq!(kind(&verdict_of_report(report(Some("SandboxFailed"), None), limits)), "SandboxFailed");
+        assert_eq!(kind(&verdict_of_report(report(Some("NameError"), Some("NameError: x")), limits)), "NameError");
+        assert_eq!(kind(&verdict_of_report(report(None, Some("?")), limits)), "Error");
         // Not cut here: the server must see a whole secret to scrub it.
         let long = "é".repeat(70_000);
-        assert_eq!(kind(&verdict_of_report(report(Some(&long), None))), long);
+        assert_eq!(kind(&verdict_of_report(report(Some(&long), None), limits)), long);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{IoSliceMut, Seek as _, Write as _};
-use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -20,10 +21,10 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::GuardArgs;
 use super::confine::Report;
 use super::confine::landlock::{READABLE, existing, kernel_abi};
 use super::confine::layers::Layer;
+use super::{GuardArgs, egress};
 
 const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
 
@@ -51,7 +52,7 @@ const OUT_OF_THE_WAY: i32 = 64;
 
 const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 /// Imports of a cold Python on a busy machine take seconds.
-const START_TIMEOUT_MS: u16 = 60_000;
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The newest Landlock ABI that the runtime's nested domain was written for.
 const NEWEST_ABI: u32 = 7;
 
@@ -124,7 +125,7 @@ impl ForkServer {
         let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
         let confinement = confinement(&report)?;
         let server = Self { pid, control, waiting: VecDeque::new() };
-        let ready = server.wait_until_ready(args)?;
+        let ready = server.wait_until_ready(args, confinement.listener.as_ref())?;
         Ok((server, ready, confinement))
     }
 
@@ -138,13 +139,27 @@ impl ForkServer {
         &self.control
     }
 
-    fn wait_until_ready(&self, args: &GuardArgs) -> Result<Ready, String> {
-        use std::os::fd::AsFd as _;
+    /// Calls of the fork server that ask the guard are answered meanwhile.
+    fn wait_until_ready(&self, args: &GuardArgs, listener: Option<&OwnedFd>) -> Result<Ready, String> {
         let python = args.python.display();
-        let mut waited = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-        let seen = poll(&mut waited, PollTimeout::from(START_TIMEOUT_MS)).map_err(failed("poll"))?;
-        if seen == 0 {
-            return Err(format!("{python} did not get ready within {START_TIMEOUT_MS} ms"));
+        let until = Instant::now() + START_TIMEOUT;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let descriptors = [Some(&self.control), listener].into_iter().flatten().map(|one| one.as_fd());
+            let mut waited = descriptors.map(|one| PollFd::new(one, PollFlags::POLLIN)).collect::<Vec<_>>();
+            let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut waited, patience) {
+                Ok(0) => return Err(format!("{python} did not get ready within {} s", START_TIMEOUT.as_secs())),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(failed("poll")(error)),
+            }
+            let ready = |index: usize| waited.get(index).and_then(PollFd::any).unwrap_or(false);
+            if ready(0) {
+                break;
+            }
+            if let Some(listener) = listener.filter(|_| ready(1)) {
+                egress::answer_fork_server(listener);
+            }
         }
         match self.datagram() {
             Ok(Some(Datagram::Ready { ready })) => Ok(ready),

@@ -11,9 +11,11 @@
 //! - `forkserver`: starts Python and asks it for processes;
 //! - `execution`, `channel`, `asking`, `capture`: one process, what it reports, asks its LLM, prints;
 //! - `freeze`: an execution that waits for its LLM stands still;
+//! - `accounting`: what an execution uses as a whole;
 //! - `egress`: which hosts it reaches;
 //! - `supervise`: the loop over all of these; `uplink`: the pipes to the server.
 
+mod accounting;
 mod asking;
 mod capture;
 mod channel;
@@ -32,7 +34,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use airlock_actors::ports::SandboxLayer;
 use nix::sys::prctl;
 
 use self::confine::capabilities;
@@ -94,8 +95,12 @@ fn serve(args: &GuardArgs) -> Result<(), String> {
     oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
     let started = ForkServer::start(args).and_then(|(fork_server, ready, confinement)| {
-        let layers = describe(args, &confinement.layers);
+        let layers = [own_layers(args), confinement.layers].concat();
+        if let Some(why) = layers::refusal(&layers).filter(|_| !args.allow_degraded) {
+            return Err(why);
+        }
         let guard = Guard::new(args, fork_server, confinement.listener)?;
+        let layers = layers::described(&layers);
         Ok((guard, Ready { python: ready.python, environment: ready.environment, layers }))
     });
     match started {
@@ -124,14 +129,18 @@ fn harden() -> Result<(), String> {
     open_files_to_hard_limit().map_err(why("raise its limit of open files"))
 }
 
-/// What `airlock confine` said, with what is the guard's own to say.
-fn describe(args: &GuardArgs, confined: &[Layer]) -> Vec<SandboxLayer> {
+/// The layers that are not applied by `airlock confine`.
+fn own_layers(args: &GuardArgs) -> Vec<Layer> {
     let user = nix::unistd::geteuid();
     let user = match args.own_user {
         true => Layer::active(layers::OWN_USER, format!("user {user}")),
         false => Layer::missing(layers::OWN_USER, format!("scripts run as the server's user {user}")),
     };
-    layers::described(&[&[user], confined].concat())
+    let accounting = match accounting::works() {
+        true => Layer::active(layers::ACCOUNTING, ""),
+        false => Layer::missing(layers::ACCOUNTING, "the guard does not see its own processes in /proc"),
+    };
+    vec![user, accounting]
 }
 
 /// A line for the server's log.

@@ -23,7 +23,7 @@ import sys
 
 from _airlock_landlock import Domain
 from _airlock_network import patch as patch_sockets
-from _airlock_preload import environment_digest, import_all, installed_packages
+from _airlock_preload import environment_digest, fork, import_all, installed_packages, wait_out_signals
 from _airlock_process import start
 
 _DATAGRAM_BYTES = 64 * 1024
@@ -42,6 +42,7 @@ def main(config):
     control.set_inheritable(False)
     try:
         import_all(config.get("preload") or ())
+        wait_out_signals()
         patch_sockets()
         domain = Domain(config["landlock_abi"], config["read_paths"])
         packages = installed_packages()
@@ -118,7 +119,7 @@ class _ForkServer:
             _send(self._control, {"fork_failed": token, "error": error})
             return
         try:
-            pid = os.fork()
+            pid = fork()
         except OSError as error:
             _send(self._control, {"fork_failed": token, "error": str(error)})
             return

@@ -34,6 +34,8 @@ pub const SECCOMP: &str = "seccomp";
 pub const EGRESS: &str = "egress guard";
 /// Limits of a process.
 pub const RLIMITS: &str = "rlimits";
+/// Limits of an execution.
+pub const ACCOUNTING: &str = "accounting";
 /// A user namespace, and those that need one.
 pub const NAMESPACES: &str = "namespaces";
 
@@ -90,6 +92,13 @@ pub const LAYERS: &[Spec] = &[
         does: "memory, CPU time, open files, file sizes and the user's processes are limited by the kernel; no core files",
         floor: true,
         turn_on: "nothing switches it off: please report this",
+    },
+    Spec {
+        name: ACCOUNTING,
+        does: "the guard adds up memory, processor time, processes and temporary files of all of an execution's processes, and \
+               ends it beyond its limits",
+        floor: true,
+        turn_on: "a /proc in which a worker's user sees its own processes",
     },
     Spec {
         name: NAMESPACES,
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn the_floor_is_what_the_design_says() {
         let floor = LAYERS.iter().filter(|spec| spec.floor).map(|spec| spec.name).collect::<Vec<_>>();
-        assert_eq!(floor, [NO_NEW_PRIVS, NO_CAPABILITIES, LANDLOCK, SECCOMP, EGRESS, RLIMITS]);
+        assert_eq!(floor, [NO_NEW_PRIVS, NO_CAPABILITIES, LANDLOCK, SECCOMP, EGRESS, RLIMITS, ACCOUNTING]);
         assert!(LAYERS.iter().all(|spec| !spec.does.is_empty() && !spec.turn_on.is_empty()));
     }
 

@@ -111,6 +111,22 @@ fn clean_up(report_fd: Option<RawFd>) -> Result<(), String> {
     Errno::result(closed).map_err(why("descriptors can't be closed")).map(drop)
 }
 
+/// Why scripts can't run on this kernel, and what to do; `None` if they can. Looks at what the kernel offers, and applies nothing:
+/// whether a layer can be applied is seen by the worker that does.
+pub fn refusal_of_kernel() -> Option<String> {
+    let mut missing = Vec::new();
+    if landlock::kernel_abi() == 0 {
+        missing.push(Layer::missing(layers::LANDLOCK, "the kernel has none or it is switched off"));
+    }
+    for (action, layer) in [(libc::SECCOMP_RET_ERRNO, layers::SECCOMP), (libc::SECCOMP_RET_USER_NOTIF, layers::EGRESS)]
+    {
+        if let Err(error) = seccomp::has(action) {
+            missing.push(Layer::missing(layer, error.to_string()));
+        }
+    }
+    layers::refusal(&missing)
+}
+
 /// Applies every layer in the order in which none hinders the next. Returns the listener for the guard, too.
 fn apply(args: &ConfineArgs) -> Result<(Vec<Layer>, Option<OwnedFd>), String> {
     // First: it needs system calls that the later layers refuse, and gives capabilities that the next one takes.

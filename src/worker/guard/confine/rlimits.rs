@@ -6,8 +6,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::layers::{Layer, RLIMITS};
 
-/// Processes and threads of a worker that are not any execution's: guard, keeper, fork server, those forked ahead.
-const WORKER_PROCESSES: u64 = 16;
+/// Processes and threads of a worker that are not any execution's (guard, keeper, fork server, those forked ahead), and room for
+/// a bomb until the guard has seen it: its siblings, who share the user, can start processes meanwhile.
+const WORKER_PROCESSES: u64 = 16 + 256;
 
 /// Fewer open files than this an execution can't be held to: it may still be at its preparations, with what the fork server
 /// has open, when its limits are set.
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_users_processes_grow_with_its_executions_and_have_a_bound() {
-        assert_eq!(processes_of_user(1, 64), 80);
+        assert_eq!(processes_of_user(1, 64), 64 + 272);
         assert_eq!(processes_of_user(3, 64), processes_of_user(4, 64));
         assert_eq!(processes_of_user(5_000, 64), MOST_PROCESSES);
         assert_eq!(processes_of_user(usize::MAX / 4, u64::MAX), MOST_PROCESSES);

@@ -40,6 +40,8 @@ pub enum Answer {
     Done,
     /// What the guard says, once it has looked at it (`guard/egress`).
     AskGuard,
+    /// Leave to go on if the guard says so, who counts (`guard/egress/starting.rs`); always where it can't be asked.
+    AskGuardToStart,
 }
 
 /// A call that is refused when all of `when` holds; always, if there is none.
@@ -175,6 +177,7 @@ const ABSENT: &[(&str, &[c_long])] = &[
         "does file and network calls that no filter sees",
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
     ),
+    ("makes files that are on no disk: memory that no limit of a process counts", &[libc::SYS_memfd_create]),
     ("takes its flags in memory, where no filter sees them; libraries go on with clone", &[libc::SYS_clone3]),
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
@@ -184,7 +187,17 @@ const ASKED: &[(&str, &[c_long])] = &[
     ("makes the socket, so that the guard has a duplicate of it to connect", &[libc::SYS_socket]),
     ("names a host: the guard decides on its own copy of the address, and connects", &[libc::SYS_connect]),
     ("names an address of this machine: only the one that changes nothing is let through", &[libc::SYS_bind]),
+    (
+        "asks for addresses, which a pair in the place of a datagram socket does not have: the guard tells them",
+        &[libc::SYS_getsockname, libc::SYS_getpeername],
+    ),
 ];
+
+/// What starts processes and threads; clone3 is as if it was not there.
+#[cfg(target_arch = "x86_64")]
+const STARTING: &[c_long] = &[libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const STARTING: &[c_long] = &[libc::SYS_clone];
 
 /// Every rule.
 pub fn all() -> Vec<Rule> {
@@ -210,6 +223,11 @@ pub fn all() -> Vec<Rule> {
     for (reason, calls) in ASKED {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::AskGuard, reason }));
     }
+    for &call in STARTING {
+        const REASON: &str =
+            "starts a process or thread, of which an execution may have so many: the kernel counts by user alone";
+        rules.push(Rule { call, when: vec![], answer: Answer::AskGuardToStart, reason: REASON });
+    }
     for (level, option) in [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)] {
         rules.push(Rule {
             call: libc::SYS_setsockopt,
@@ -218,12 +236,15 @@ pub fn all() -> Vec<Rule> {
             reason: "a C library insists on it before it asks a name server; what it asks through is a pair, which has no such errors",
         });
     }
-    rules.push(Rule {
-        call: libc::SYS_sendto,
-        when: vec![Test::PointerIsNotNull(Argument(4))],
-        answer: Answer::AskGuard,
-        reason: "names a host: a question to a name server, or refused. sendmsg(2) can't: what it would send from is a pair",
-    });
+    for (call, reason) in [
+        (
+            libc::SYS_sendto,
+            "names a host: a question to a name server, or refused. sendmsg(2) can't: it would send to a pair",
+        ),
+        (libc::SYS_recvfrom, "asks from which address a datagram came, as resolvers do"),
+    ] {
+        rules.push(Rule { call, when: vec![Test::PointerIsNotNull(Argument(4))], answer: Answer::AskGuard, reason });
+    }
     rules
 }
 

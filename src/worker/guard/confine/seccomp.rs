@@ -25,7 +25,8 @@ pub(super) fn install_asking() -> (Layer, Option<OwnedFd>) {
     match compile(&rules, Answer::AskGuard).and_then(|filter| listen(&filter)) {
         Ok(listener) => (Layer::active(EGRESS, ""), Some(listener)),
         Err(error) => {
-            let refused = compile_with(&rules, Answer::AskGuard, errno(libc::EPERM)).and_then(|filter| apply(&filter));
+            let refused =
+                compile_with(&rules, &[Answer::AskGuard], errno(libc::EPERM)).and_then(|filter| apply(&filter));
             let network = match refused {
                 Ok(()) => "scripts have no network".to_owned(),
                 Err(error) => format!("and the network can't be closed: {error}"),
@@ -46,6 +47,13 @@ pub(super) fn install_refusing() -> Layer {
         }
     }
     Layer::active(SECCOMP, format!("{denied} denied"))
+}
+
+/// Whether the kernel knows an action of filters.
+pub(super) fn has(action: u32) -> Result<(), nix::errno::Errno> {
+    // SAFETY: the number outlives the call, which only reads it.
+    let known = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
+    nix::errno::Errno::result(known).map(drop)
 }
 
 fn apply(filter: &BpfProgram) -> Result<(), String> {
@@ -81,18 +89,21 @@ fn compile(rules: &[Rule], answer: Answer) -> Result<BpfProgram, String> {
         Answer::NotPermitted => errno(libc::EPERM),
         Answer::NotThere => errno(libc::ENOSYS),
         Answer::Done => errno(0),
-        Answer::AskGuard => SeccompAction::Trace(PLACEHOLDER.into()),
+        Answer::AskGuard | Answer::AskGuardToStart => SeccompAction::Trace(PLACEHOLDER.into()),
     };
-    let mut program = compile_with(rules, answer, action)?;
-    if answer == Answer::AskGuard {
+    let asking = answer == Answer::AskGuard;
+    // One filter has the listener, so what the guard counts is asked for by the same.
+    let answers = if asking { &[Answer::AskGuard, Answer::AskGuardToStart][..] } else { &[answer][..] };
+    let mut program = compile_with(rules, answers, action)?;
+    if asking {
         ask_instead(&mut program)?;
     }
     Ok(program)
 }
 
-fn compile_with(rules: &[Rule], answer: Answer, action: SeccompAction) -> Result<BpfProgram, String> {
+fn compile_with(rules: &[Rule], answers: &[Answer], action: SeccompAction) -> Result<BpfProgram, String> {
     let mut by_call = BTreeMap::<i64, Vec<SeccompRule>>::new();
-    for rule in rules.iter().filter(|rule| rule.answer == answer) {
+    for rule in rules.iter().filter(|rule| answers.contains(&rule.answer)) {
         let entry = by_call.entry(rule.call).or_default();
         if !rule.when.is_empty() {
             let conditions = rule.when.iter().map(condition).collect::<Result<Vec<_>, _>>();

@@ -3,7 +3,7 @@
 //! A thread beside the caller may change both at any time. So each is read once, and only what was read is decided on and
 //! acted on (EG-5).
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
@@ -23,6 +23,18 @@ pub(super) fn memory(listener: &Listener, call: &Call, address: u64, count: usiz
     let mut bytes = vec![0; count];
     memory.read_exact_at(&mut bytes, address).map_err(|_| Errno::EFAULT)?;
     Ok(bytes)
+}
+
+/// Writes to the caller's memory: each text at its address.
+pub(super) fn write(listener: &Listener, call: &Call, texts: &[(u64, &[u8])]) -> Result<(), Errno> {
+    let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", call.thread)).map_err(|_| Errno::EPERM)?;
+    if !listener.still_waits(call.id) {
+        return Err(Errno::EPERM);
+    }
+    for (address, text) in texts {
+        memory.write_all_at(text, *address).map_err(|_| Errno::EFAULT)?;
+    }
+    Ok(())
 }
 
 /// The socket address that two arguments, pointer and length, describe.

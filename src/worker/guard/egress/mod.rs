@@ -10,15 +10,17 @@
 //! - [`sockets`]: what the guard keeps of the sockets it made; [`names`]: which names led to which addresses;
 //! - [`dns`]: the name service; [`traffic`]: bytes by connection, from the kernel;
 //! - [`record`]: what is told of it; [`watchlist`]: what is in the guard's epoll;
-//! - [`answering`] and [`resolving`]: call by call and question by question, what happens.
+//! - [`starting`]: how many processes and threads there are, which the same listener is asked about;
+//! - [`answering`], [`addressing`] and [`resolving`]: call by call and question by question, what happens.
 //!
 //! Invariants
-//! - EG-4: no call is ever answered with "continue": the kernel would read again what was decided on.
+//! - EG-4: no call whose arguments in memory decide is answered with "continue": the kernel would read them again.
 //! - EG-5: what is acted on is the guard's own copy of what it decided on.
 //! - EG-6: no datagram socket exists inside: what a script takes for one ends in the guard.
 //! - EG-7: the guard never waits for the network; a connection of one script holds up nobody else's.
 //! - EG-8: a connected socket is the script's alone: the guard keeps no duplicate that would hold it open.
 
+mod addressing;
 mod answering;
 mod caller;
 mod dns;
@@ -27,6 +29,7 @@ mod notify;
 mod record;
 mod resolving;
 mod sockets;
+mod starting;
 mod traffic;
 mod watchlist;
 
@@ -46,6 +49,7 @@ use self::notify::Listener;
 use self::record::Record;
 use self::resolving::Resolving;
 use self::sockets::Sockets;
+use self::starting::Starts;
 use self::traffic::Traffic;
 use self::watchlist::{Watched, Watchlist};
 use crate::worker::protocol::Outcome;
@@ -69,6 +73,7 @@ struct Script {
     sockets: Sockets,
     answers: Answers,
     record: Record,
+    starts: Starts,
 }
 
 /// What egress leaves of an execution.
@@ -92,6 +97,8 @@ pub(super) struct Egress {
     /// The fork that a process belongs to: the main processes of executions.
     mains: HashMap<i32, u64>,
     watchlist: Watchlist,
+    /// Executions that go on asking for more processes than they may have.
+    bombs: Vec<u64>,
 }
 
 impl Egress {
@@ -107,6 +114,7 @@ impl Egress {
             scripts: HashMap::new(),
             mains: HashMap::new(),
             watchlist: Watchlist::default(),
+            bombs: Vec::new(),
         };
         let failed = |error: Errno| format!("epoll: {error}");
         let Self { watchlist, listener, traffic, .. } = &mut egress;
@@ -118,12 +126,14 @@ impl Egress {
     }
 
     /// From now on the processes below `main` are a script's, under `policy`.
-    pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy) {
+    /// `most_tasks`: processes and threads that it may have.
+    pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy, most_tasks: u64) {
         let script = Script {
             policy,
             sockets: Sockets::new(),
             answers: Answers::default(),
             record: Record::new(Instant::now()),
+            starts: Starts::new(main, most_tasks),
         };
         self.scripts.insert(fork, script);
         self.mains.insert(main, fork);
@@ -156,6 +166,11 @@ impl Egress {
             Some(Watched::Lookup(lookup)) => self.on_lookup(number, lookup, epoll),
             None => {}
         }
+    }
+
+    /// The next execution that goes on asking for more processes than it may have.
+    pub(super) fn next_bomb(&mut self) -> Option<u64> {
+        self.bombs.pop()
     }
 
     /// The next moment at which [`Self::on_time`] has something to do.
@@ -218,13 +233,15 @@ pub(super) fn explained(outcome: Outcome, refusal: &str) -> Outcome {
     const WORDS: &[&str] = &[
         "not permitted",
         "not known",
-        "resolution",
+        "resol",
         "connect",
         "Connect",
         "host name",
         "gaierror",
         "Network",
         "Errno 1]",
+        "DNS",
+        "NXDOMAIN",
     ];
     match outcome {
         Outcome::Failed { error_type: ErrorType::Python(name), error, traceback }
@@ -234,6 +251,18 @@ pub(super) fn explained(outcome: Outcome, refusal: &str) -> Outcome {
             Outcome::Failed { error_type: ErrorType::Python(name), error, traceback }
         }
         other => other,
+    }
+}
+
+/// Answers a call that waits while no script runs yet: the fork server starts.
+pub(super) fn answer_fork_server(listener: &OwnedFd) {
+    let Ok(copy) = listener.try_clone() else { return };
+    let listener = Listener::new(copy);
+    if let Ok(Some(call)) = listener.receive() {
+        match answering::of_nobody(&listener, &call) {
+            Ok(_) => {}
+            Err(errno) => listener.answer(call.id, Err(errno)),
+        }
     }
 }
 

@@ -87,6 +87,16 @@ impl Listener {
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &mut response) };
     }
 
+    /// The kernel carries the call out, as if nobody had been asked. Never where an argument in memory decides (EG-4): the
+    /// kernel reads that again.
+    pub(super) fn let_pass(&self, call: CallId) {
+        #[expect(clippy::cast_possible_truncation, reason = "a flag of the lowest bits")]
+        let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+        let mut response = libc::seccomp_notif_resp { id: call.0, val: 0, error: 0, flags };
+        // SAFETY: `response` outlives the call.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &mut response) };
+    }
+
     /// The call returns a new descriptor of the caller's: the file behind `file`. True if the caller has got it.
     pub(super) fn answer_with(&self, call: CallId, file: BorrowedFd<'_>, close_on_exec: bool) -> bool {
         let source: RawFd = file.as_raw_fd();

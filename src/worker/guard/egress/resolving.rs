@@ -11,7 +11,6 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use super::dns::lookup::{Lookup, Progress};
 use super::dns::message::{MAX_QUESTION_BYTES, Question, Said, Unanswerable};
 use super::dns::servers::{Servers, ServersFile};
-use super::sockets::Stub;
 use super::watchlist::{Watched, Watchlist};
 use super::{Egress, Script};
 use airlock_actors::domain::egress::Refusal;
@@ -85,7 +84,7 @@ fn permission(script: &Script, host: &str, servers: &Servers) -> Permission {
 }
 
 impl Egress {
-    /// A script wrote to what it takes for a connected datagram socket, or closed it.
+    /// A script wrote to what it takes for a connected datagram socket.
     pub(super) fn on_stub(&mut self, number: u64, fork: u64, inode: u64, epoll: &Epoll) {
         let mut buffer = [0; MAX_QUESTION_BYTES];
         for _ in 0..QUESTIONS_PER_TURN {
@@ -95,23 +94,12 @@ impl Egress {
                 return;
             };
             match recv(stub.ours.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => break,
-                Ok(count) if stub.connected => {
+                Ok(count) if stub.peer.is_some() => {
                     self.question(fork, inode, buffer.get(..count).unwrap_or_default(), epoll);
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return,
-                Err(_) => break,
+                Err(_) => return,
             }
-        }
-        // Closed, or so busy that others come first: level-triggered, it is told again.
-        let closed = self.scripts.get_mut(&fork).is_some_and(|script| {
-            let over = |stub: &Stub| !is_open(&stub.ours);
-            let over = script.sockets.stubs.get(&inode).is_some_and(over);
-            over && script.sockets.stubs.remove(&inode).is_some()
-        });
-        if closed {
-            self.watchlist.forget(number);
         }
     }
 
@@ -197,25 +185,15 @@ impl Egress {
     }
 
     /// To the script; one that does not read loses it, as with any datagram.
-    fn reply(&self, fork: u64, inode: u64, answer: &[u8]) {
+    fn reply(&mut self, fork: u64, inode: u64, answer: &[u8]) {
         let stub = self.scripts.get(&fork).and_then(|script| script.sockets.stubs.get(&inode));
         if let Some(stub) = stub {
             let _ = send(stub.ours.as_raw_fd(), answer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            self.hand_over(fork, inode);
         }
     }
 }
 
 fn interest(lookup: &Lookup) -> EpollFlags {
     if lookup.sends() { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
-}
-
-/// False once the other end is closed.
-fn is_open(ours: &std::os::fd::OwnedFd) -> bool {
-    use std::os::fd::AsFd as _;
-
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut polled = [PollFd::new(ours.as_fd(), PollFlags::empty())];
-    let seen = poll(&mut polled, PollTimeout::ZERO);
-    let [polled] = polled;
-    seen.is_ok() && !polled.revents().is_some_and(|events| events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR))
 }

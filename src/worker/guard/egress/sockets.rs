@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
 
-use super::notify::CallId;
+use super::notify::{Call, CallId};
 
 /// A TCP socket of a script's: the same open file description, so that whatever the script sets on its own, timeouts and
 /// buffers and whether it blocks, holds here too.
@@ -24,8 +24,16 @@ pub(super) struct TcpSocket {
 /// No datagram socket exists inside, so that none can be sent from.
 pub(super) struct Stub {
     pub(super) ours: OwnedFd,
-    /// Connected to the port of name servers.
-    pub(super) connected: bool,
+    /// The same open file description as the script's.
+    pub(super) theirs: OwnedFd,
+    /// What the script takes it for: IPv4 or IPv6.
+    pub(super) family: i32,
+    /// The name server that it is connected to.
+    pub(super) peer: Option<SocketAddr>,
+    /// The one that was asked last.
+    pub(super) asked: Option<SocketAddr>,
+    /// Calls that wait for an answer and its sender.
+    pub(super) waiting: Vec<Call>,
 }
 
 /// What became of an attempt to connect.
@@ -110,14 +118,14 @@ impl TcpSocket {
 
 impl Stub {
     /// A pair: the guard's end, and the script's. Packets with borders, and no addresses: it leads nowhere else.
-    pub(super) fn new(non_blocking: bool) -> Result<(Self, OwnedFd), Errno> {
+    pub(super) fn new(family: i32, non_blocking: bool) -> Result<Self, Errno> {
         let kind = SockType::SeqPacket;
         let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         if non_blocking {
             fcntl(&theirs, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok((Self { ours, connected: false }, theirs))
+        Ok(Self { ours, theirs, family, peer: None, asked: None, waiting: Vec::new() })
     }
 }
 
@@ -182,13 +190,14 @@ impl Sockets {
 
     /// True when it is time to look for sockets that are kept and closed.
     pub(super) fn many(&self) -> bool {
-        self.tcp.len() >= self.sweep_at
+        self.tcp.len() + self.stubs.len() >= self.sweep_at
     }
 
     /// Drops what is not open in the execution any more.
     pub(super) fn sweep(&mut self, open: &std::collections::HashSet<u64>) {
         self.tcp.retain(|inode, socket| open.contains(inode) || !socket.waiting.is_empty());
-        self.sweep_at = (self.tcp.len() * 2).max(SWEEP_AT);
+        self.stubs.retain(|inode, stub| open.contains(inode) || !stub.waiting.is_empty());
+        self.sweep_at = ((self.tcp.len() + self.stubs.len()) * 2).max(SWEEP_AT);
     }
 }
 

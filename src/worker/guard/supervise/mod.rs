@@ -1,6 +1,7 @@
 //! The guard's loop: one epoll over the server's pipes, the fork server's socket, signals, and three descriptors of each
 //! running execution. Every turn takes a bounded share of each, so that a flood on one delays no other.
 
+mod accounts;
 mod questions;
 mod turnover;
 
@@ -30,6 +31,7 @@ use super::forkserver::{ForkServer, Message};
 use super::uplink::Uplink;
 use super::{GuardArgs, keeper, say};
 use crate::worker::protocol::{Ended, FromGuard, Outcome, Piece, Run, ToGuard, decode};
+use crate::worker::tree::TreeRemoval;
 
 const EVENTS_PER_TURN: usize = 128;
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -113,8 +115,13 @@ pub(super) struct Guard {
     by_token: HashMap<RunToken, u64>,
     /// Numbers of those that are gone; what they started may not be.
     gone: Vec<u64>,
+    /// Removals of folders whose executions were reported.
+    removals: Vec<TreeRemoval>,
     /// When to fork ahead again.
     refill_at: Option<Instant>,
+    /// Numbers of those that are measured, in the order in which they get their turn; and when the next turn is.
+    measured: VecDeque<u64>,
+    measure_at: Option<Instant>,
     /// Decides on connections; `None` where the kernel can't ask it, and scripts have no network.
     egress: Option<Egress>,
     /// The user's limit of processes as running executions were told.
@@ -151,7 +158,10 @@ impl Guard {
             queue: VecDeque::new(),
             by_token: HashMap::new(),
             gone: Vec::new(),
+            removals: Vec::new(),
             refill_at: None,
+            measured: VecDeque::new(),
+            measure_at: None,
             processes_told: 0,
             ended: false,
         })
@@ -179,6 +189,8 @@ impl Guard {
                 }
             }
             self.refill(&mut uplink)?;
+            self.measure();
+            self.go_on_removing();
             if let Some(egress) = &mut self.egress {
                 egress.on_time(&self.epoll);
             }
@@ -214,11 +226,11 @@ impl Guard {
     /// How long to wait for something to happen.
     fn patience(&self, all_asked: bool) -> EpollTimeout {
         let removing = self.gone.iter().any(|fork| self.executions.get(fork).is_some_and(|one| one.removal.is_some()));
-        if removing {
+        if removing || !self.removals.is_empty() {
             return EpollTimeout::ZERO;
         }
         let deadline = self.egress.as_ref().and_then(Egress::next_deadline);
-        let next = [self.refill_at, deadline].into_iter().flatten().min();
+        let next = [self.refill_at, self.measure_at, deadline].into_iter().flatten().min();
         let mut wait = next.map(|at| at.saturating_duration_since(Instant::now()));
         if !all_asked {
             wait = Some(Duration::from_millis(1));
@@ -271,6 +283,7 @@ impl Guard {
         let started = execution.start(run, processes);
         let main = execution.pid();
         let started = started.and_then(|()| self.open_egress(fork, main, run)).and_then(|()| self.connect(fork));
+        self.begin_to_measure(fork);
         if let Err(why) = started {
             let text = format!("SandboxFailed: {why}; the script was not run");
             if let Some(execution) = self.executions.get_mut(&fork) {
@@ -286,7 +299,7 @@ impl Guard {
         let hosts = run.allowed_hosts.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
         let policy = HostPolicy::new(hosts.as_deref()).map_err(|error| format!("an entry of allowed_hosts {error}"))?;
         if let (Some(egress), Some(main)) = (&mut self.egress, main) {
-            egress.begin(fork, main.as_raw(), policy);
+            egress.begin(fork, main.as_raw(), policy, run.limits.processes);
         }
         Ok(())
     }
@@ -329,7 +342,7 @@ impl Guard {
             self.queue.remove(position);
             end_unstarted(uplink, token, Outcome::Killed);
         } else if let Some(execution) = self.by_token.get(&token).and_then(|fork| self.executions.get_mut(fork)) {
-            execution.end(Outcome::Killed);
+            execution.end_by_force(Outcome::Killed);
         }
     }
 
@@ -412,6 +425,7 @@ impl Guard {
     /// Acts on what came over a channel.
     fn decide(&mut self, fork: u64, incoming: Incoming) {
         let Some(execution) = self.executions.get_mut(&fork) else { return };
+        let Some((_, limits)) = execution.run else { return };
         let outcome = match incoming {
             Incoming::Nothing => return,
             // It may still run, but can't tell any more: how its process ends will.
@@ -419,7 +433,7 @@ impl Guard {
                 let _ = self.epoll.delete(execution.channel.socket());
                 return;
             }
-            Incoming::Done(report) => verdict_of_report(report),
+            Incoming::Done(report) => verdict_of_report(report, &limits),
             Incoming::Violation(what) => failure(
                 ErrorType::ProtocolViolation,
                 format!("ProtocolViolation: the script's process sent {what} to Airlock; leave descriptor 3 alone"),

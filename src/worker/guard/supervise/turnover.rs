@@ -25,10 +25,12 @@ impl Guard {
             }
             let Some(execution) = self.executions.get_mut(&fork) else { continue };
             match execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN) {
-                Ok(false) => {
+                Ok(false) if !execution.removal_takes_long() => {
                     self.gone.push(fork);
                     continue;
                 }
+                // Its end is not held up by a folder that was filled to do that.
+                Ok(false) => self.removals.extend(execution.removal.take()),
                 Ok(true) => {}
                 Err(error) => say(&format!("a temporary folder can't be removed: {error}")),
             }
@@ -37,6 +39,17 @@ impl Guard {
                 self.report(execution, left.unwrap_or_default(), uplink);
             }
         }
+    }
+
+    /// Goes on with removals of folders whose executions were reported.
+    pub(super) fn go_on_removing(&mut self) {
+        self.removals.retain_mut(|removal| match removal.step(REMOVALS_PER_TURN) {
+            Ok(done) => !done,
+            Err(error) => {
+                say(&format!("a temporary folder can't be removed: {error}"));
+                false
+            }
+        });
     }
 
     /// Kills what lives below the guard and not below the fork server: it was left by executions that are gone.

@@ -1,0 +1,143 @@
+//! Where scripts run: a server on this machine, or one in a plain container, and how to run a bare Python beside it.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use crate::image::Engine;
+use crate::support::{Client, Launch, Server, eventually};
+
+const PORT_IN_CONTAINER: &str = "9090";
+
+/// A home with a running server.
+pub(crate) struct Home {
+    pub(crate) name: &'static str,
+    pub(crate) url: String,
+    /// Airlock's data folder, as paths are in this home.
+    pub(crate) data: String,
+    /// The id of the server's process there.
+    pub(crate) server: i32,
+    kind: Kind,
+}
+
+enum Kind {
+    Native { _server: Box<Server> },
+    Container(Container),
+}
+
+/// A container, removed when dropped.
+struct Container {
+    id: String,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", &self.id]).output();
+    }
+}
+
+impl Home {
+    /// A server of this machine.
+    pub(crate) fn native() -> Self {
+        let server = Launch::new().arg("--worker-idle", "600").start();
+        Self {
+            name: "native",
+            url: server.url().to_owned(),
+            data: server.dir().to_string_lossy().into_owned(),
+            server: server.pid(),
+            kind: Kind::Native { _server: Box::new(server) },
+        }
+    }
+
+    /// One in a container without any privilege, under Docker's default profile.
+    pub(crate) fn container(engine: &Engine) -> Self {
+        let run = ["run", "-d", "--init", "-p", &format!("127.0.0.1::{PORT_IN_CONTAINER}"), &engine.image];
+        let id = engine.docker(&run);
+        let container = Container { id };
+        let port = engine.docker(&["port", &container.id, PORT_IN_CONTAINER]);
+        let port = port.lines().next().and_then(|line| line.rsplit(':').next()).expect("a published port").to_owned();
+        let mut home = Self {
+            name: "container",
+            url: format!("http://127.0.0.1:{port}"),
+            data: "/data/airlock".to_owned(),
+            server: 0,
+            kind: Kind::Container(container),
+        };
+        home.server = home
+            .processes()
+            .iter()
+            .find(|one| {
+                one["arguments"][0].as_str().is_some_and(|name| name.ends_with("airlock"))
+                    && one["arguments"][1] == "serve"
+            })
+            .and_then(|one| i32::try_from(one["pid"].as_i64()?).ok())
+            .expect("the server runs in the container");
+        home
+    }
+
+    /// True for the container.
+    pub(crate) fn is_container(&self) -> bool {
+        matches!(self.kind, Kind::Container(_))
+    }
+
+    /// A client of the server, once it answers.
+    pub(crate) async fn client(&self) -> Client {
+        let client = Client::new(&self.url);
+        let probe = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{}/ready", self.url);
+        eventually("the server is ready", async || {
+            probe.get(&url).send().await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        client
+    }
+
+    /// Starts a Python outside the sandbox, as this user, with the program on its standard input and descriptor 9 open on a
+    /// file of root's.
+    pub(crate) fn python(&self, user: u32) -> Command {
+        // Root may open it, and the descriptor stays: as one that was left open by mistake would.
+        let program = "exec 9</etc/hostname; exec python3 -B -c 'import sys; exec(compile(sys.stdin.buffer.read(), \"<bare>\", \"exec\"))'";
+        let mut command = match &self.kind {
+            Kind::Native { .. } => {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", program]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir("/");
+                if user != nix::unistd::geteuid().as_raw() {
+                    command.uid(user).gid(user);
+                }
+                command
+            }
+            Kind::Container(container) => {
+                let mut command = Command::new("docker");
+                command.args(["exec", "-i", "-u", &format!("{user}:{user}"), &container.id, "/bin/sh", "-c", program]);
+                command
+            }
+        };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs such a Python to its end and returns what it printed.
+    pub(crate) fn run_python(&self, user: u32, program: &str) -> Result<String, String> {
+        let mut child = self.python(user).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// The user that everything of this home may be seen as.
+    pub(crate) fn server_user(&self) -> u32 {
+        if self.is_container() { 0 } else { nix::unistd::geteuid().as_raw() }
+    }
+
+    /// What runs here: the server and what is below it; in a container everything.
+    pub(crate) fn processes(&self) -> Vec<serde_json::Value> {
+        // 0 is the parent of a container's first process and of all that are started in it from outside.
+        let root = if self.is_container() { 0 } else { self.server };
+        let program = include_str!("find.py").replace("{ROOT}", &format!("{{{root}}}"));
+        let printed = self.run_python(self.server_user(), &program).unwrap();
+        serde_json::from_str(&printed).unwrap()
+    }
+}
