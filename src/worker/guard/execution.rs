@@ -203,6 +203,10 @@ impl Execution {
 
     /// Adds up what it uses, and ends it if that is beyond its limits. `tmp_root`: the worker's temporary folder.
     pub(crate) fn measure(&mut self, tmp_root: &OwnedFd) {
+        if self.frozen {
+            // It uses no more than it did when it stopped.
+            return;
+        }
         let (Some((pid, _)), Some((_, limits))) = (&self.process, &self.run) else { return };
         let folder = Folder { parent: tmp_root, name: &self.folder };
         if let Some(outcome) = self.meter.sample(*pid, folder, limits) {
