@@ -39,7 +39,7 @@ async function at(context, hash, ready) {
   await admin.lend(context);
   const page = await open(context, server, `/#/${hash}`);
   await ready?.(page);
-  await page.waitForLoadState('networkidle');
+  await page.locator('[aria-busy="true"]').waitFor({ state: 'detached' });
   return page;
 }
 
@@ -110,6 +110,9 @@ await triage.run('import time\ntime.sleep(30)', { timeout: 1 });
 const running = await triage.execute('import time\nfor step in range(600):\n    print("step", step, flush=True)\n    time.sleep(1)', 0, { timeout: 600 });
 await triage.poll(running.execution_id, 5);
 
+const asking = await nightly.execute('orders = 31\nsummary = llm.complete(f"Sum up in one sentence: {orders} orders, 218.60 EUR, none refunded.")\nset_result({"summary": summary})');
+await nightly.poll(asking.execution_id, 5);
+
 const row = (page) => page.getByRole('row').nth(1).waitFor();
 await each('overview', (context) => at(context, 'overview', row));
 await each('credentials', (context) => at(context, 'credentials', row));
@@ -120,6 +123,7 @@ await each('executions', (context) => at(context, 'executions', row));
 await each('execution', (context) => at(context, `executions/${done.execution_id}`, (page) => page.getByText('Timeline').waitFor()));
 await each('execution-failed', (context) => at(context, `executions/${failed.execution_id}`, (page) => page.getByText('Timeline').waitFor()));
 await each('execution-running', (context) => at(context, `executions/${running.execution_id}`, (page) => page.getByText('Timeline').waitFor()));
+await each('execution-asking', (context) => at(context, `executions/${asking.execution_id}`, (page) => page.getByText('Waiting for the agent').waitFor()));
 await each('settings', (context) => at(context, 'settings', (page) => page.getByText('This server').waitFor()));
 await each('dialog-credential', (context) =>
   at(context, 'credentials', async (page) => {

@@ -31,6 +31,10 @@ pub(in crate::http) async fn server(call: Call) -> Answer {
             object.number("tmp_bytes", config.limits.tmp_bytes);
             object.number("output_bytes", config.limits.output_bytes);
         });
+        object.object("retention", |object| {
+            object.number("age_s", config.retention.age.as_secs());
+            object.number("executions", config.retention.executions);
+        });
         if let Some(worker) = &readiness.worker {
             object.object("worker", |object| {
                 object.text("python", &worker.python);

@@ -171,7 +171,7 @@ export interface ServerInfo {
   capacity: { running: number; queued: number; workers: number };
   sessions: { idle_s: number; max_s: number };
   limits: Record<keyof Limits, number>;
-  retention?: { days?: number | null; executions?: number | null };
+  retention: { age_s: number; executions: number };
   worker?: { python: string; environment: string; layers: Layer[] };
 }
 
