@@ -42,7 +42,6 @@ pub(crate) async fn measure(server: &Server, admin: &Admin, wanted: &Paused) -> 
     let ids = pause_all(server, &client, &agents, wanted.executions).await?;
     let pausing = begin.elapsed();
     let weighed = tree_bytes(pid);
-    eprintln!("{} paused in {:.1} s", ids.len(), pausing.as_secs_f64());
 
     // One by one first, as they come when people and models answer; then as fast as many agents can.
     let sample = ids.len().min(500);

@@ -118,13 +118,15 @@ async fn at_a_stop_ready_says_so_first_answers_are_still_taken_and_scripts_finis
     assert_eq!(agent.with(server.client()).finish(&id).await["result"], "in time");
 }
 
+/// By id: whether it is replayed, and which answers were acknowledged.
+type Ledger = Arc<Mutex<BTreeMap<String, (bool, Vec<(u32, String)>)>>>;
+
 /// Under load, with pauses open, again and again: what was acknowledged is there afterwards.
 #[tokio::test]
 async fn kill_9_and_sigterm_under_load_lose_no_answer_and_run_nothing_twice() {
     let mut server = Launch::new().arg("--drain", "0").start();
     let mut agent = ready_profile(&server, &[]).await;
-    // By id: what was acknowledged as answered, and whether it is replayed.
-    let ledger: Arc<Mutex<BTreeMap<String, (bool, Vec<(u32, String)>)>>> = Arc::default();
+    let ledger = Ledger::default();
     // Fewer than the attempts that a replay has.
     for round in 0..4 {
         let mut clients = Vec::new();

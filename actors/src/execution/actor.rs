@@ -64,6 +64,14 @@ pub enum Ticket {
 /// Resolves once the execution is on disk, or could not be written.
 pub type Accepted = oneshot::Receiver<Result<(), StoreError>>;
 
+/// The first write of an execution that is new.
+struct FirstWrite {
+    /// Told what came of it.
+    told: oneshot::Sender<Result<(), StoreError>>,
+    /// Written with the record.
+    key: Option<IdempotencyRecord>,
+}
+
 /// What a script is given, and how to scrub it out again.
 pub(super) struct Prepared {
     settings: Arc<Vec<Setting>>,
@@ -115,7 +123,7 @@ impl Execution {
         }
         let slot = if claimed { Slot::Granted } else { Slot::Awaited };
         let state = State::Accepting { claimed, slot, stopped: None };
-        Self::start(arbiter, parts, record, script, profile, ticket, state, Some((told, key)));
+        Self::start(arbiter, parts, record, script, profile, ticket, state, Some(FirstWrite { told, key }));
         accepted
     }
 
@@ -140,9 +148,9 @@ impl Execution {
         profile: Arc<ProfileRecord>,
         ticket: Ticket,
         state: State,
-        accepted: Option<(oneshot::Sender<Result<(), StoreError>>, Option<IdempotencyRecord>)>,
+        first: Option<FirstWrite>,
     ) {
-        let (accepted, key) = accepted.map_or((None, None), |(told, key)| (Some(told), key));
+        let (accepted, key) = first.map_or((None, None), |FirstWrite { told, key }| (Some(told), key));
         let first = ExecutionView { record: record.clone(), output: None, awaited: Vec::new() };
         let Seat { view, output: live, commands } = parts.directory.enter(first);
         let questions = Questions::new(record.llm_requests);

@@ -193,7 +193,7 @@ impl State {
     pub(super) fn step(self, event: Event, now: Timestamp, terms: Terms) -> (Self, Vec<Effect>) {
         match (self, event) {
             (Self::Accepting { claimed, slot, stopped }, event) => {
-                Self::accepting(claimed, slot, stopped, event, terms)
+                Self::accepting(claimed, slot, stopped, &event, terms)
             }
 
             (Self::Pending, Event::Granted) => (Self::Claiming { stopped: None }, vec![Effect::StoreClaim]),
@@ -260,7 +260,7 @@ impl State {
         claimed: bool,
         slot: Slot,
         stopped: Option<StopReason>,
-        event: Event,
+        event: &Event,
         terms: Terms,
     ) -> (Self, Vec<Effect>) {
         let still = |slot, stopped| (Self::Accepting { claimed, slot, stopped }, Vec::new());
@@ -269,7 +269,7 @@ impl State {
             Event::Granted => still(Slot::Granted, stopped),
             Event::NoWorker => still(Slot::NoWorker, stopped),
             Event::Draining => still(Slot::Draining, stopped),
-            Event::Stop(reason) => still(slot, stopped.or(Some(reason))),
+            Event::Stop(reason) => still(slot, stopped.or(Some(*reason))),
             Event::Stored => {
                 let (state, effects) = Self::accepted(claimed, slot, stopped, terms);
                 (state, [vec![Effect::Publish, Effect::Acknowledge], effects].concat())

@@ -71,9 +71,9 @@ impl Asking {
 }
 
 /// A batch as the process writes it: its number, then prompt, model and schema of each, every text with its length.
-pub(crate) fn decode_ask(payload: Vec<u8>) -> Result<(u32, Vec<Ask<String>>), Broken> {
+pub(crate) fn decode_ask(payload: &[u8]) -> Result<(u32, Vec<Ask<String>>), Broken> {
     const UNREADABLE: Broken = "a question that can't be read";
-    let mut rest = payload.as_slice();
+    let mut rest = payload;
     let batch = number(&mut rest).ok_or(UNREADABLE)?;
     let mut asks = Vec::new();
     while !rest.is_empty() {
@@ -151,14 +151,14 @@ mod tests {
     fn a_text_at_its_limit_passes_and_past_it_fails() {
         for (bytes, passes) in [(MAX_PROMPT_BYTES, true), (MAX_PROMPT_BYTES + 1, false)] {
             let asks = [ask(&"x".repeat(bytes), None)];
-            assert_eq!(decode_ask(written(1, &asks)).is_ok(), passes);
+            assert_eq!(decode_ask(&written(1, &asks)).is_ok(), passes);
         }
         for (bytes, passes) in [(MAX_SCHEMA_BYTES, true), (MAX_SCHEMA_BYTES + 1, false)] {
             let asks = [ask("", Some(&"x".repeat(bytes)))];
-            assert_eq!(decode_ask(written(1, &asks)).is_ok(), passes);
+            assert_eq!(decode_ask(&written(1, &asks)).is_ok(), passes);
         }
         for (count, passes) in [(MAX_OPEN_ASKS, true), (MAX_OPEN_ASKS + 1, false)] {
-            assert_eq!(decode_ask(written(1, &vec![ask("x", None); count])).is_ok(), passes);
+            assert_eq!(decode_ask(&written(1, &vec![ask("x", None); count])).is_ok(), passes);
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
 
         let mut asking = Asking::default();
         let megabyte = ask(&"x".repeat(1024 * 1024 - 7), None);
-        asking.ask(1, vec![megabyte.clone(); 8]).expect("exactly what is allowed");
+        asking.ask(1, vec![megabyte; 8]).expect("exactly what is allowed");
         assert!(asking.ask(2, vec![ask("", None)]).is_err());
     }
 
@@ -210,12 +210,12 @@ mod tests {
         fn what_is_written_is_read(batch: u32, texts in proptest::collection::vec((".*", proptest::option::of(".*")), 1..5)) {
             let asks: Vec<_> = texts.iter().map(|(prompt, schema)| ask(prompt, schema.as_deref())).collect();
             let payload = written(batch, &asks);
-            prop_assert_eq!(decode_ask(payload), Ok((batch, asks)));
+            prop_assert_eq!(decode_ask(&payload), Ok((batch, asks)));
         }
 
         #[test]
         fn garbage_is_refused_or_read_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-            let _ = decode_ask(bytes);
+            let _ = decode_ask(&bytes);
         }
     }
 }

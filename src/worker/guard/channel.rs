@@ -171,7 +171,7 @@ impl Channel {
                     return serde_json::from_slice(&payload)
                         .map_or(Incoming::Violation("a report that can't be read"), Incoming::Done);
                 }
-                ASK => decode_ask(payload).and_then(|(batch, asks)| self.asking.ask(batch, asks)),
+                ASK => decode_ask(&payload).and_then(|(batch, asks)| self.asking.ask(batch, asks)),
                 IDLE => {
                     self.asking.idle(&payload);
                     Ok(())
