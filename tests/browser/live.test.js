@@ -72,7 +72,8 @@ test('a person runs it again, and deletes what is over', async () => {
 });
 
 test('sessions are seen and ended', async () => {
-  const [mine, theirs] = [await it.at('settings', { own: true }), await it.at('overview', { own: true })];
+  const theirs = await it.at('overview', { own: true });
+  const mine = await it.at('settings', { own: true });
   await theirs.getByRole('heading', { name: 'Overview' }).waitFor();
   const sessions = mine.getByRole('region', { name: /^Sessions/ });
   await sessions.getByText('This one').waitFor();
