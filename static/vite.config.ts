@@ -39,6 +39,8 @@ export default defineConfig(({ mode }) => ({
     cssCodeSplit: false,
     modulePreload: false,
     reportCompressedSize: false,
+    // How long plugins take says nothing about what they made.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: { proxy: { '^/(api|executions|health|ready|skill.md)': 'http://127.0.0.1:9090' } },
   test: { environment: 'happy-dom', include: ['src/**/*.test.ts', 'build.test.ts'] },

@@ -1,4 +1,4 @@
-// Takes a picture of every page, with data that look like a week of work: `npm run shots -- FOLDER`. What stands in the
+// Takes a picture of every page, with data that look like a week of work: `node shots.js FOLDER`. What stands in the
 // documentation was taken by this.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +7,8 @@ import { Admin, askFor } from './support/people.js';
 import { PASSWORD, Server } from './support/server.js';
 
 const folder = process.argv[2] ?? 'shots';
+/** Only these, when some are named: `node shots.js FOLDER overview,settings`. */
+const only = process.argv[3]?.split(',');
 mkdirSync(folder, { recursive: true });
 const server = await Server.start();
 const browser = await Browser.start();
@@ -15,6 +17,7 @@ const schemes = ['dark', 'light'];
 const sizes = { wide: WIDE, narrow: NARROW };
 
 async function each(name, prepare) {
+  if (only && !only.includes(name)) return;
   for (const colorScheme of schemes) {
     for (const [size, viewport] of Object.entries(sizes)) {
       const context = await browser.person({ colorScheme, viewport, deviceScaleFactor: 1 });
