@@ -109,7 +109,8 @@ test-ui: ui ## Check, lint and test the web UI, and measure its first load
 	npm --prefix static test
 
 test-browser: ui tests/browser/node_modules/.package-lock.json ## Drive the built binary in Chromium, from the first visit on
-	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
+	@for tool in chromium curl openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; }
 	$(CARGO) build --locked --package airlock
 	npm --prefix tests/browser test
 

@@ -24,6 +24,9 @@ async fn what_needs_a_person_is_counted_and_named() {
     assert_eq!(wanted["count"], 1);
     let asked = json!({"name": "WANTED", "description": "the agent's plea", "described_by": "agent"});
     assert_eq!(wanted["credentials"], json!([asked]));
+    let words = json!({"description": "a person's words"});
+    let described = admin.call("PUT", "/credentials/WANTED", Some(&words)).await.success().json();
+    assert_eq!(described["described_by"], "person");
     let ready = &overview["attention"]["profiles_ready"];
     assert_eq!((&ready["count"], &ready["profiles"][0]["described_by"]), (&json!(1), &json!("person")), "{ready}");
     assert_eq!(overview["attention"]["suspicious"], json!({"count": 0, "executions": []}));

@@ -30,6 +30,7 @@ pub(in crate::http) async fn page(call: Call) -> Answer {
     let page = assets::file("index.html", &call.exchange.headers);
     let mut response = page.unwrap_or_else(|| file("text/html; charset=utf-8", UNBUILT));
     let mut set = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);
+    set(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     set(CONTENT_SECURITY_POLICY, POLICY);
     set(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     set(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
