@@ -37,7 +37,7 @@ mod watchlist;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use airlock_actors::domain::ErrorType;
 use airlock_actors::domain::egress::{HostPolicy, OwnAddresses};
@@ -55,6 +55,9 @@ use self::traffic::Traffic;
 use self::watchlist::{Watched, Watchlist};
 use crate::worker::protocol::Outcome;
 use airlock_actors::ports::EgressSeen;
+
+/// How long the addresses of this machine are taken to be as they were.
+const INTERFACES_ARE_KNOWN: Duration = Duration::from_secs(10);
 
 /// Calls answered before others get their turn.
 const CALLS_PER_TURN: usize = 64;
@@ -90,6 +93,7 @@ pub(super) struct Left {
 pub(super) struct Egress {
     listener: Listener,
     own: OwnAddresses,
+    own_read: Instant,
     hosts: HostsFile,
     resolving: Resolving,
     traffic: Traffic,
@@ -109,6 +113,7 @@ impl Egress {
         let mut egress = Self {
             listener: Listener::new(listener),
             own: OwnAddresses { addresses: own_addresses(), server_port: config.server_port },
+            own_read: Instant::now(),
             hosts: HostsFile::new("/etc/hosts".into()),
             resolving: Resolving::new(servers),
             traffic: Traffic::new(),
@@ -129,6 +134,7 @@ impl Egress {
     /// From now on the processes below `main` are a script's, under `policy`.
     /// `most_tasks`: processes and threads that it may have.
     pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy, most_tasks: u64) {
+        self.look_at_interfaces();
         let script = Script {
             policy,
             sockets: Sockets::new(),
@@ -138,6 +144,13 @@ impl Egress {
         };
         self.scripts.insert(fork, script);
         self.mains.insert(main, fork);
+    }
+
+    /// A machine's addresses change while a worker lives.
+    fn look_at_interfaces(&mut self) {
+        if self.own_read.elapsed() >= INTERFACES_ARE_KNOWN {
+            (self.own.addresses, self.own_read) = (own_addresses(), Instant::now());
+        }
     }
 
     /// An execution is over and its processes are gone. What it had under way ends with it.
