@@ -102,8 +102,8 @@ pub const LAYERS: &[Spec] = &[
     },
     Spec {
         name: NAMESPACES,
-        does: "scripts see no System V objects and no host name, and are root nowhere: user, IPC, UTS and cgroup namespaces of \
-               their worker's own",
+        does: "scripts have no network but the sockets that the guard makes outside, see no System V objects and no host name, \
+               and are root nowhere: user, network, IPC, UTS and cgroup namespaces of their worker's own",
         floor: false,
         turn_on: "a kernel and a container that let users make user namespaces: user.max_user_namespaces above 0, no \
                   kernel.apparmor_restrict_unprivileged_userns; Docker's default seccomp profile does not",

@@ -18,8 +18,12 @@ const HOST_NAME: &str = "airlock";
 /// capabilities over what is in there: they are to be dropped next. An error: the process is half in, and must not go on.
 pub(super) fn enter() -> Result<Layer, String> {
     let (user, group) = (geteuid(), getegid());
-    let all =
-        CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+    // In the network namespace there is no way out: the guard, which is outside, makes the sockets of scripts.
+    let all = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP
+        | CloneFlags::CLONE_NEWNET;
     if let Err(error) = unshare(all) {
         return Ok(Layer::missing(NAMESPACES, format!("the kernel refuses them: {error}")));
     }
@@ -30,5 +34,5 @@ pub(super) fn enter() -> Result<Layer, String> {
     write("/proc/self/uid_map", &format!("{user} {user} 1"))?;
     write("/proc/self/gid_map", &format!("{group} {group} 1"))?;
     sethostname(HOST_NAME).map_err(|error| format!("the host name can't be hidden: {error}"))?;
-    Ok(Layer::active(NAMESPACES, "user, ipc, uts, cgroup"))
+    Ok(Layer::active(NAMESPACES, "user, network, ipc, uts, cgroup"))
 }
