@@ -201,3 +201,20 @@ async fn without_a_list_public_hosts_alone() {
     let reasons = ended.end.egress.iter().filter_map(|seen| seen.refusal.clone()).collect::<Vec<_>>();
     assert_eq!(reasons, ["loopback", "link_local_or_metadata", "private_address"]);
 }
+
+#[tokio::test]
+async fn scripts_are_in_a_network_of_their_own_where_the_layers_say_so() {
+    let worker = Worker::launch().await;
+    let namespaces = worker.worker.info.layers.iter().find(|layer| layer.name == "namespaces").expect("a layer");
+    let mut run = worker.start("import threading\nprint('here', flush=True)\nthreading.Event().wait()");
+    run.until_printed("here").await;
+    let network = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/net")).expect("may be seen");
+    let (guard, _) = crate::support::guard_and_keeper(&worker.base);
+    let below = crate::support::tree_below(guard);
+    assert!(below.len() >= 2, "fork server and script");
+    for pid in below {
+        assert_eq!(network(pid) != network(guard), namespaces.active, "{namespaces:?}");
+    }
+    worker.link().kill(run.token);
+    assert_eq!(run.end().await.outcome(), "killed");
+}
