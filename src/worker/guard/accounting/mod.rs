@@ -120,7 +120,7 @@ impl Meter {
 const CPU_GRACE_MS: u64 = 500;
 
 /// Memory that a script finds: the interpreter and its modules, of which it has its share. RLIMIT_DATA allows as much on top.
-const ALWAYS_THERE: u64 = 48 << 20;
+pub(crate) const ALWAYS_THERE: u64 = 48 << 20;
 
 /// An upper bound first, which is cheap; only if that is beyond the limit, what is shared is told from what is not.
 fn memory_in_processes(tree: &Tree, limit: u64) -> u64 {
@@ -156,7 +156,7 @@ fn raise(member: &str, flag: &str) -> String {
     format!("a person can raise `{member}` in the profile's limits, or {flag} for all profiles")
 }
 
-fn beyond_memory(limits: &RunLimits) -> Outcome {
+pub(crate) fn beyond_memory(limits: &RunLimits) -> Outcome {
     let text = format!(
         "MemoryLimit: the script and what it started used more than their {} MiB of memory; use less at a time, or {}",
         mib(limits.memory_bytes),
