@@ -39,14 +39,13 @@ impl Groups {
     pub(crate) fn summary(&self) -> String {
         let version = if self.0.iter().any(|one| one.unified) { "v2" } else { "v1" };
         let pids = if self.0.iter().any(|one| one.pids) { " and processes" } else { "" };
-        let swap = self.0.iter().any(|one| one.memory && !one.folder.join(swap_limit(one)).exists());
-        let swap = if swap { " (swap not counted)" } else { "" };
+        let swap = if holds_memory(&self.0) { "" } else { " (but not what is swapped out)" };
         format!("{version}: memory{swap}{pids}")
     }
 
     /// Makes a group, and the descriptors by which a process moves itself into it: each takes a 0.
     pub(crate) fn make(&self, name: &str) -> Result<(Group, Vec<OwnedFd>), String> {
-        let mut group = Group { parts: Vec::new(), events: None };
+        let mut group = Group { parts: Vec::new(), events: None, holds_memory: false };
         let made = group.fill(&self.0, name);
         if made.is_err() {
             group.remove();
@@ -61,6 +60,7 @@ pub(crate) struct Group {
     parts: Vec<Hierarchy>,
     /// The file that counts kills for want of memory.
     events: Option<File>,
+    holds_memory: bool,
 }
 
 impl Group {
@@ -79,6 +79,7 @@ impl Group {
                 self.events = Some(File::open(&events).map_err(|error| why("opened", &events, &error))?);
             }
         }
+        self.holds_memory = holds_memory(&self.parts);
         Ok(entries)
     }
 
@@ -128,15 +129,23 @@ impl Group {
         })
     }
 
+    /// True if nothing that it takes escapes its limit of memory: swap is counted, too.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.holds_memory
+    }
+
     /// Removes it; false while something is still in it.
     pub(crate) fn remove(&self) -> bool {
-        let removed = |part: &Hierarchy| match fs::remove_dir(&part.folder) {
-            Ok(()) => true,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        let stays = |part: &&Hierarchy| {
+            fs::remove_dir(&part.folder).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
         };
-        // Each, also if one can't be.
-        self.parts.iter().fold(true, |all, part| removed(part) && all)
+        // Tries each, also if one can't be.
+        self.parts.iter().filter(stays).count() == 0
     }
+}
+
+fn holds_memory(parts: &[Hierarchy]) -> bool {
+    parts.iter().any(|part| part.memory && part.folder.join(swap_limit(part)).exists())
 }
 
 fn swap_limit(part: &Hierarchy) -> &'static str {
@@ -163,7 +172,11 @@ mod tests {
         }
         let part = Hierarchy { unified, memory: true, pids: true, folder: home.path().into() };
         let name = if unified { "memory.events" } else { "memory.oom_control" };
-        let group = Group { parts: vec![part], events: Some(File::open(home.path().join(name)).expect("is there")) };
+        let group = Group {
+            parts: vec![part],
+            events: Some(File::open(home.path().join(name)).expect("is there")),
+            holds_memory: false,
+        };
         (home, group)
     }
 

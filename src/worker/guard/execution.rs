@@ -242,7 +242,8 @@ impl Execution {
         }
         let (Some((pid, _)), Some((_, limits))) = (&self.process, &self.run) else { return };
         let folder = Folder { parent: tmp_root, name: &self.folder };
-        if let Some(outcome) = self.meter.sample(*pid, folder, limits) {
+        let memory_held = matches!(&self.group, Some(Ok(group)) if group.holds_memory());
+        if let Some(outcome) = self.meter.sample(*pid, folder, limits, memory_held) {
             self.end_by_force(outcome);
         }
     }
