@@ -13,6 +13,10 @@ use super::{Hierarchy, why, write};
 /// Files that count what became of memory are short.
 const MOST_BYTES: usize = 1024;
 
+/// A group of version 1 that had this little left was at its limit: memory is given out in parts of up to a huge page, and accounted
+/// for in batches.
+const CLOSE_TO_LIMIT: u64 = 4 << 20;
+
 /// Where this worker's groups are made.
 #[derive(Debug)]
 pub(crate) struct Groups(Vec<Hierarchy>);
@@ -122,10 +126,15 @@ impl Group {
         // A kill for want of memory anywhere above is counted, too: only with a limit reached it was this one.
         self.parts.iter().filter(|part| part.memory).any(|part| match part.unified {
             true => counted(&text, "oom") > 0,
-            false => ["memory.memsw.failcnt", "memory.failcnt"].iter().any(|name| {
-                let count = fs::read_to_string(part.folder.join(name)).unwrap_or_default();
-                count.trim().parse::<u64>().is_ok_and(|count| count > 0)
-            }),
+            // Not by memory.failcnt: kernels were seen to leave it at 0.
+            false => {
+                let read = |name: &str| {
+                    let text = fs::read_to_string(part.folder.join(name)).ok()?;
+                    text.trim().parse::<u64>().ok()
+                };
+                let most = read("memory.max_usage_in_bytes").zip(read("memory.limit_in_bytes"));
+                most.is_some_and(|(most, limit)| most.saturating_add(CLOSE_TO_LIMIT) >= limit)
+            }
         })
     }
 
@@ -225,14 +234,19 @@ mod tests {
         ] {
             assert_eq!(group(true, &[("memory.events", events)]).1.out_of_memory(), told, "{events}");
         }
-        for (kills, of_both, of_memory, told) in
-            [("1", "4", "0", true), ("1", "0", "4", true), ("0", "4", "4", false), ("1", "0", "0", false)]
-        {
+        let limit = 100_u64 << 20;
+        for (kills, most, told) in [
+            (1, limit, true),
+            (1, limit - CLOSE_TO_LIMIT, true),
+            (1, limit - CLOSE_TO_LIMIT - 1, false),
+            (0, limit, false),
+        ] {
+            let (most, limit) = (most.to_string(), limit.to_string());
             let control = format!("oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n");
             let files = [
                 ("memory.oom_control", control.as_str()),
-                ("memory.memsw.failcnt", of_both),
-                ("memory.failcnt", of_memory),
+                ("memory.max_usage_in_bytes", most.as_str()),
+                ("memory.limit_in_bytes", limit.as_str()),
             ];
             assert_eq!(group(false, &files).1.out_of_memory(), told, "{files:?}");
         }
