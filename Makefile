@@ -61,7 +61,7 @@ hostile: ## Attack the sandbox, natively and in a plain container: make hostile 
 	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --locked --package airlock --test hostile -- $(NAME)
 
 # What cargo-fuzz does with `run -s none`, on the stable compiler: coverage for libFuzzer, and no sanitizer.
-FUZZ_TARGETS := worker_protocol
+FUZZ_TARGETS := egress worker_protocol
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares
@@ -70,7 +70,7 @@ fuzz: ## Fuzz each decoder for a while: make fuzz SECONDS=3600
 	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz/corpus/$$target && \
 	  RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) run --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz \
-	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+	    --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- -max_total_time=$(or $(SECONDS),20) -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=target/fuzz/ target/fuzz/corpus/$$target || exit 1; \
 	done
 

@@ -3,10 +3,14 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
 const LOCK_FILE: &str = ".lock";
+/// How long to wait for a lock that another server seems to hold, and how long between two tries.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The data folder, held against every other server until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl DataFolder {
             .mode(0o600)
             .open(&lock_path)
             .with_context(|| format!("could not open {}", lock_path.display()))?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another Airlock is already using {}: stop it first, or give this one a data folder of its own",
@@ -47,6 +51,18 @@ impl DataFolder {
     /// Where a file of this name is in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// Takes the lock, if need be after a moment: a server that was killed while it was starting a worker leaves a process that
+/// holds all its descriptors until it becomes that worker.
+fn lock_soon(lock: &File) -> Result<(), TryLockError> {
+    let begin = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            decided => return decided,
+        }
     }
 }
 

@@ -230,6 +230,19 @@ pub struct RunEnd {
     pub egress: Vec<EgressSeen>,
 }
 
+impl RunEnd {
+    /// Bytes of the texts in it.
+    pub fn text_bytes(&self) -> usize {
+        let tail = |tail: &Option<OutputTail>| tail.as_ref().map_or(0, |tail| tail.bytes.len());
+        let failed = match &self.outcome {
+            RunOutcome::Failed { error, traceback, .. } => error.len() + traceback.as_ref().map_or(0, String::len),
+            RunOutcome::Completed | RunOutcome::Killed => 0,
+        };
+        let result = self.result.as_ref().map_or(0, String::len);
+        failed + result + tail(&self.stdout_tail) + tail(&self.stderr_tail)
+    }
+}
+
 /// All that a run asked of one host and port, with one answer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EgressSeen {

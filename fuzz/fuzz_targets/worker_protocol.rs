@@ -3,15 +3,7 @@
 
 #![no_main]
 
-/// The modules under test, by path: they need little of the package around them.
-mod worker {
-    #[allow(dead_code, missing_docs)]
-    #[path = "../../../src/worker/protocol.rs"]
-    pub mod protocol;
-    #[allow(dead_code)]
-    #[path = "../../../src/worker/wiped.rs"]
-    pub(crate) mod wiped;
-}
+mod worker;
 
 use libfuzzer_sys::fuzz_target;
 use worker::protocol::{FrameReader, FromGuard, ToGuard, decode, encode};

@@ -8,6 +8,7 @@ mod floor;
 mod measure;
 mod paused;
 mod report;
+mod sanitizer;
 mod server;
 mod wire;
 
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, Subcommand};
 
 use agent::{Admin, Agent};
 use floor::Floor;
@@ -27,8 +28,11 @@ const SCRIPT: &str = "set_result({\"ok\": True})";
 
 /// Measure an Airlock beside the bare Python floor, and compare with the design's bars.
 #[derive(Parser)]
-#[command(version, group(ArgGroup::new("target").required(true).args(["airlock", "url"])))]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(group(ArgGroup::new("target").required(true).args(["airlock", "url"])))]
 struct Args {
+    #[command(subcommand)]
+    only: Option<Only>,
     /// The binary to start on a temporary data folder.
     #[arg(long, value_name = "PATH")]
     airlock: Option<PathBuf>,
@@ -61,6 +65,20 @@ struct Args {
     json: bool,
 }
 
+/// One part measured by itself.
+#[derive(Subcommand)]
+enum Only {
+    /// How fast text is scrubbed, on one core, without a server.
+    Sanitizer {
+        /// How often each text is scrubbed.
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rounds: u32,
+        /// Print JSON instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// What the rounds gathered.
 #[derive(Default)]
 struct Gathered {
@@ -81,6 +99,10 @@ struct Gathered {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(Only::Sanitizer { rounds, json }) = args.only {
+        report::print(&sanitizer::rows(rounds)?, &format!("texts of 8 MiB, scrubbed {rounds} times each"), json);
+        return Ok(());
+    }
     if let (Some(executions), Some(binary)) = (args.paused, &args.airlock) {
         return measure_paused(&args, binary, executions).await;
     }

@@ -232,6 +232,11 @@ impl From<SubmitError> for Problem {
             SubmitError::Unlocked => {
                 Self::new(&WRONG_STATE, "The profile is not locked yet; a person has to lock it and give you its key.")
             }
+            SubmitError::Suspended => Self::new(
+                &WRONG_STATE,
+                "The profile is suspended, because one of its scripts disguised a credential and tried to show it; ask a \
+                 person to look at that and lift it.",
+            ),
             SubmitError::MissingHash => Self::new(
                 &WRONG_SIGNATURE,
                 "`hash` is missing; send the hexadecimal HMAC-SHA256 of the script, keyed with the profile's secret.",

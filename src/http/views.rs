@@ -1,6 +1,6 @@
 //! The JSON shapes of the API, one function each.
 
-use airlock_actors::core::{CredentialView, ExecutionDetail};
+use airlock_actors::core::{CredentialView, ExecutionDetail, Weaknesses};
 use airlock_actors::domain::{
     EgressEntry, ExecutionId, ExecutionOutput, ExecutionRecord, ExecutionView, LlmEnd, LlmExchange, ProfileId,
     ProfileRecord, Status,
@@ -17,7 +17,12 @@ pub(super) fn slot(object: &mut Object<'_>, credential: &CredentialView) {
 }
 
 /// A credential as the administrator sees it, with the profiles that use it.
-pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialView, used_by: &[&ProfileId]) {
+pub(super) fn admin_credential(
+    object: &mut Object<'_>,
+    credential: &CredentialView,
+    used_by: &[&ProfileId],
+    weaknesses: &Weaknesses,
+) {
     object.text("name", credential.name.as_str());
     object.text("description", &credential.description);
     object.flag("has_value", credential.has_value);
@@ -25,6 +30,9 @@ pub(super) fn admin_credential(object: &mut Object<'_>, credential: &CredentialV
     object.time("created_at", credential.created_at);
     object.time("updated_at", credential.updated_at);
     object.texts("used_by", used_by.iter().map(|id| id.as_str()));
+    if let Some(weaknesses) = weaknesses.get(&credential.name) {
+        object.texts("warnings", weaknesses.iter().map(ToString::to_string));
+    }
 }
 
 /// A profile as agents see it. `credentials` has at least its own, sorted by name.
@@ -74,6 +82,7 @@ pub(super) fn admin_profile(
         object.number_or_null("output_bytes", limits.output_bytes);
     });
     object.text("on_leak", if record.suspend_on_leak { "suspend" } else { "record" });
+    object.flag("suspended", record.suspended);
 }
 
 /// The answer to a submission that is not awaited.
@@ -134,6 +143,7 @@ fn llm_exchange(object: &mut Object<'_>, exchange: &LlmExchange) {
 pub(super) fn listed_execution(object: &mut Object<'_>, record: &ExecutionRecord) {
     record_head(object, record);
     record_tail(object, record, None);
+    object.flag("suspicious", record.suspicious);
 }
 
 /// One execution with all that only the administrator sees.
@@ -158,7 +168,7 @@ pub(super) fn execution_detail(detail: &ExecutionDetail) -> Vec<u8> {
         });
         let egress = detail.view.output.as_deref().map_or(&[][..], |output| &output.egress);
         object.objects("egress", egress, egress_entry);
-        object.flag("suspicious", record.redactions.iter().any(|redaction| redaction.form != LITERAL));
+        object.flag("suspicious", record.suspicious);
         object.objects("llm_exchanges", &detail.exchanges, llm_exchange);
     })
 }
@@ -174,9 +184,6 @@ fn egress_entry(object: &mut Object<'_>, entry: &EgressEntry) {
     object.number_or_null("bytes_received", entry.bytes_received);
     object.time("first_at", entry.first_at);
 }
-
-/// The form of a redaction that a careless `print` explains; any other took effort to write.
-const LITERAL: &str = "literal";
 
 fn execution_members(object: &mut Object<'_>, view: &ExecutionView, open: &[LlmExchange]) {
     record_head(object, &view.record);
@@ -370,9 +377,7 @@ mod tests {
         let head = r#""script":"print(1)\n","on_restart":"fail","attempts":0,"environment":"e1""#;
         let more = format!(r#"{head},{lists},"suspicious":false,"llm_exchanges":[]"#);
         assert_eq!(text(execution_detail(&detail)), format!("{{{HEAD},{FAILED},{more}}}"));
-        for redaction in &mut detail.view.record.redactions {
-            redaction.form = "base64".to_owned();
-        }
+        detail.view.record.suspicious = true;
         assert!(text(execution_detail(&detail)).contains(r#""suspicious":true,"#));
     }
 
@@ -414,7 +419,7 @@ mod tests {
         assert_eq!(text(json::object(0, |o| profile(o, &record, &credentials, at(9)))), format!("{agent}}}"));
         let admin = concat!(
             r#","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"open_files":null,"tmp_bytes":null,"#,
-            r#""output_bytes":null},"on_leak":"record"}"#
+            r#""output_bytes":null},"on_leak":"record","suspended":false}"#
         );
         assert_eq!(
             text(json::object(0, |o| admin_profile(o, &record, &credentials, at(9)))),
@@ -422,7 +427,7 @@ mod tests {
         );
         let expired = text(json::object(0, |o| profile(o, &record, &credentials, at(10))));
         assert!(expired.contains(r#""status":"expired""#));
-        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id])));
+        let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id], &Weaknesses::new())));
         assert_eq!(
             used,
             concat!(

@@ -18,7 +18,11 @@ async fn routes() -> Vec<(String, &'static [&'static str])> {
         (format!("/profiles/{id}"), &["GET"]),
         (format!("/profiles/{id}/credentials"), &["DELETE", "POST"]),
         ("/execute".into(), &["POST"]),
+        ("/executions".into(), &["GET"]),
         ("/executions/exec_000000000000000000000000000000000000".into(), &["GET"]),
+        ("/executions/exec_000000000000000000000000000000000000/respond".into(), &["POST"]),
+        ("/executions/exec_000000000000000000000000000000000000/cancel".into(), &["POST"]),
+        ("/executions/exec_000000000000000000000000000000000000/events".into(), &["GET"]),
         (format!("{admin}/status"), &["GET"]),
         (format!("{admin}/setup"), &["POST"]),
         (format!("{admin}/login"), &["POST"]),
@@ -33,7 +37,11 @@ async fn routes() -> Vec<(String, &'static [&'static str])> {
         (format!("{admin}/profiles/{id}/regenerate-key"), &["POST"]),
         (format!("{admin}/profiles/{id}/revoke"), &["POST"]),
         (format!("{admin}/executions"), &["GET"]),
-        (format!("{admin}/executions/exec_000000000000000000000000000000000000"), &["GET"]),
+        (format!("{admin}/executions/exec_000000000000000000000000000000000000"), &["DELETE", "GET"]),
+        (format!("{admin}/executions/exec_000000000000000000000000000000000000/cancel"), &["POST"]),
+        (format!("{admin}/executions/exec_000000000000000000000000000000000000/run-again"), &["POST"]),
+        (format!("{admin}/sessions"), &["GET"]),
+        (format!("{admin}/sessions/0000000000000000"), &["DELETE"]),
     ]
 }
 

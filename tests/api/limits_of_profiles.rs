@@ -73,5 +73,5 @@ async fn the_doctor_answers_the_administrator_alone() {
         assert!(layers.iter().any(|name| name == layer), "{layer} is not in {layers:?}");
     }
     assert_eq!(report["degraded"], json!([]));
-    server.client().get("/api/admin/doctor").await.expect(401);
+    server.client().get("/api/admin/doctor").await.problem(401);
 }

@@ -33,15 +33,6 @@ async fn import_airlock_gives_the_same_names() {
 }
 
 #[tokio::test]
-async fn the_llm_raises_a_clear_error_for_now() {
-    let done = shared_agent().await.run("print('asking')\nllm.complete('hello')").await;
-    assert_eq!(done["status"], "error", "{done}");
-    assert!(text(&done, "error").to_lowercase().contains("llm") && text(&done, "error").contains("(line 2)"), "{done}");
-    let caught = "try:\n    llm.map(['a'])\nexcept Exception as error:\n    set_result(type(error).__name__ != 'AttributeError')";
-    assert_eq!(shared_agent().await.result(caught).await, true);
-}
-
-#[tokio::test]
 async fn a_script_is_the_main_module() {
     let script = "class Thing:\n    pass\nif __name__ == '__main__':\n    import __main__\n    set_result([__main__.Thing is Thing, Thing.__module__])";
     assert_eq!(shared_agent().await.result(script).await, json!([true, "__main__"]));

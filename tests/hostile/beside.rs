@@ -55,7 +55,7 @@ set_result(rounds)
 ";
 const SECONDS: u32 = 2;
 /// A victim beside a bomb does at least one part in so many of what it does beside a harmless script.
-const SHARE: u64 = 6;
+const SHARE: u64 = 20;
 
 /// Runs it.
 pub(crate) async fn judge(world: &World, bomb: &Bomb) -> Judged {

@@ -23,7 +23,6 @@ for name in os.listdir("/proc"):
                 "arguments": read("/proc/%s/cmdline" % name).decode("utf-8", "replace").split("\0")[:3],
             }
             try:
-                found[int(name)]["folder"] = os.readlink("/proc/%s/cwd" % name)
                 found[int(name)]["uid"] = os.stat("/proc/%s" % name).st_uid
             except OSError:
                 pass

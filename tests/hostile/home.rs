@@ -8,6 +8,7 @@ use crate::image::Engine;
 use crate::support::{Client, Launch, Server, eventually};
 
 const PORT_IN_CONTAINER: &str = "9090";
+const NAMES_IN_CONTAINER: u16 = 5300;
 
 /// A home with a running server.
 pub(crate) struct Home {
@@ -17,12 +18,22 @@ pub(crate) struct Home {
     pub(crate) data: String,
     /// The id of the server's process there.
     pub(crate) server: i32,
+    /// The port it listens on there.
+    pub(crate) port: u16,
+    /// The port of the name server that it asks for scripts: whoever wants it answered listens there.
+    pub(crate) names: u16,
     kind: Kind,
 }
 
 enum Kind {
     Native { _server: Box<Server> },
     Container(Container),
+}
+
+/// A port that nobody has at the moment.
+fn free_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+    socket.local_addr().expect("has an address").port()
 }
 
 /// A container, removed when dropped.
@@ -39,19 +50,25 @@ impl Drop for Container {
 impl Home {
     /// A server of this machine.
     pub(crate) fn native() -> Self {
-        let server = Launch::new().arg("--worker-idle", "600").start();
+        let names = free_udp_port();
+        let launch = Launch::new().arg("--worker-idle", "600").arg("--name-servers", &format!("127.0.0.1:{names}"));
+        let server = launch.start();
         Self {
             name: "native",
             url: server.url().to_owned(),
             data: server.dir().to_string_lossy().into_owned(),
             server: server.pid(),
+            port: server.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port"),
+            names,
             kind: Kind::Native { _server: Box::new(server) },
         }
     }
 
     /// One in a container without any privilege, under Docker's default profile.
     pub(crate) fn container(engine: &Engine) -> Self {
-        let run = ["run", "-d", "--init", "-p", &format!("127.0.0.1::{PORT_IN_CONTAINER}"), &engine.image];
+        let (publish, names) =
+            (format!("127.0.0.1::{PORT_IN_CONTAINER}"), format!("AIRLOCK_NAME_SERVERS=127.0.0.1:{NAMES_IN_CONTAINER}"));
+        let run = ["run", "-d", "--init", "-p", &publish, "-e", &names, &engine.image];
         let id = engine.docker(&run);
         let container = Container { id };
         let port = engine.docker(&["port", &container.id, PORT_IN_CONTAINER]);
@@ -61,6 +78,8 @@ impl Home {
             url: format!("http://127.0.0.1:{port}"),
             data: "/data/airlock".to_owned(),
             server: 0,
+            port: PORT_IN_CONTAINER.parse().expect("a port"),
+            names: NAMES_IN_CONTAINER,
             kind: Kind::Container(container),
         };
         home.server = home

@@ -7,6 +7,9 @@
 #   data, key, store    Airlock's data folder, its key file and its store
 #   folder      a folder that everybody may write in
 #   limits      {"memory", "cpu", "processes", "files", "tmp"}: of the profile
+#   tcp, open   ports on this machine: of a service that the profile does not allow, and of one that it does
+#   udp, unix   a port for datagrams; paths of Unix sockets, {"stream", "datagram"}
+#   port, outer     the Airlock server's port; an address of the machine that is not loopback, or None
 #   second      True in the second of two runs
 import ctypes, errno, json, os, signal, socket, struct, sys, time
 

@@ -41,12 +41,17 @@ pub(crate) struct World {
     victim: Value,
     bare_victim: Value,
     bare: Child,
+    /// What there is to reach: see `service.py`.
+    services: Value,
+    service: Child,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = self.bare.kill();
-        let _ = self.bare.wait();
+        for child in [&mut self.bare, &mut self.service] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -62,6 +67,11 @@ impl World {
             "tmp_bytes": TMP, "output_bytes": OUTPUT,
         }});
         admin.put(&format!("/profiles/{}", agent.id), &limits).await.expect(200);
+        let (service, services) = services(&home);
+        let open = format!("127.0.0.1:{}", services["open"]);
+        let hosts =
+            json!({"allowed_hosts": [open, "rebound.example", "open.example", "metadata.example", "*.wild.example"]});
+        admin.put(&format!("/profiles/{}", agent.id), &hosts).await.expect(200);
 
         let script = format!("{}signal.pause()", VICTIM.replace("NAME", "victim"));
         let mut body = agent.body(&script);
@@ -74,7 +84,7 @@ impl World {
         })
         .await;
         let by = |field: &str, value: &Value| found.iter().find(|one| one[field] == *value).expect("it runs").clone();
-        let victim = by("name", &json!("victim"));
+        let mut victim = by("name", &json!("victim"));
         let mut pids = vec![victim["pid"].as_i64().unwrap()];
         let mut above = by("pid", &victim["parent"]);
         // Fork server, guard, keeper.
@@ -83,8 +93,11 @@ impl World {
             above = by("pid", &above["parent"]);
         }
         let worker_user = u32::try_from(victim["uid"].as_u64().unwrap()).unwrap();
+        // Where it is may be seen by its own user alone.
+        let program = format!("import os\nprint(os.readlink('/proc/{}/cwd'))", victim["pid"]);
+        victim["folder"] = home.run_python(worker_user, &program).unwrap().trim().into();
         let (bare, bare_victim) = bare_victim(&home, worker_user);
-        Self { home, agent, other, worker_user, pids, victim, bare_victim, bare }
+        Self { home, agent, other, worker_user, pids, victim, bare_victim, bare, services, service }
     }
 
     /// `T` of the prelude.
@@ -107,6 +120,12 @@ impl World {
             "key": format!("{data}/.secret"),
             "store": format!("{data}/airlock.redb"),
             "folder": "/tmp",
+            "tcp": self.services["tcp"],
+            "open": self.services["open"],
+            "udp": self.services["udp"],
+            "unix": self.services["unix"],
+            "port": self.home.port,
+            "outer": self.services["outer"],
             "limits": {"memory": MEMORY, "cpu": CPU_SECONDS, "processes": PROCESSES, "files": FILES, "tmp": TMP},
         })
     }
@@ -118,6 +137,17 @@ impl World {
             .iter()
             .any(|one| one["pid"] == self.victim["pid"] && one["name"] == "victim" && one["state"] != "Z")
     }
+}
+
+/// Starts what scripts try to reach, outside the sandbox.
+fn services(home: &Home) -> (Child, Value) {
+    let program = format!("PORT = {}\n{}", home.names, include_str!("service.py"));
+    let mut child = home.python(home.server_user()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let found = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no services outside the sandbox: {line:?}"));
+    (child, found)
 }
 
 fn bare_victim(home: &Home, user: u32) -> (Child, Value) {

@@ -107,6 +107,7 @@ impl Core {
             clock,
             vault: vault.clone(),
             pool: pool.clone(),
+            registry: registry.clone(),
             sanitizer,
             directory,
             limits: config.limits,
@@ -179,11 +180,15 @@ impl Core {
             return Ok(());
         };
         let status = profile.status(inner.ports.clock.now());
+        let suspended = profile.suspended;
         let (id, directory) = (profile.id.clone(), &inner.parts.directory);
         let entered = inner.pool.call(Enter { profile: id.clone(), even_if_full: true }).await?;
         let Some(ticket) = super::executions::ticket(entered) else { return Ok(()) };
         Execution::resume(self.executor(), inner.parts.clone(), record, script.into(), Arc::new(profile), ticket);
         // Cancelled by the rules of a live one: PR-4 holds across a restart.
+        if suspended {
+            directory.stop_suspended(&id);
+        }
         match status {
             ProfileStatus::Revoked => directory.stop_revoked(&id),
             ProfileStatus::Expired => directory.stop_profile(&id, StopReason::Expired),

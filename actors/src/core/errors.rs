@@ -80,6 +80,9 @@ pub enum SubmitError {
     /// Has no key yet.
     #[error("the profile is not locked")]
     Unlocked,
+    /// Stopped until a person looked at a leak.
+    #[error("the profile is suspended")]
+    Suspended,
     /// No signature was sent.
     #[error("no signature")]
     MissingHash,

@@ -353,6 +353,7 @@ pub(super) fn refused(refusal: Refusal) -> SubmitError {
         Refusal::Revoked => SubmitError::Revoked,
         Refusal::Expired => SubmitError::Expired,
         Refusal::Unlocked => SubmitError::Unlocked,
+        Refusal::Suspended => SubmitError::Suspended,
         Refusal::Sealed => Unavailable::Sealed.into(),
     }
 }

@@ -33,7 +33,7 @@ pub use llm::RespondError;
 pub use retention::Retention;
 
 pub use crate::profile_registry::{Maker, ProfileChange};
-pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated};
+pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated, Weaknesses};
 
 use crate::domain::{CredentialName, ProfileId, ProfileRecord, Secret};
 use crate::execution::Parts;
@@ -99,6 +99,14 @@ impl Core {
     /// Agents' slots: names that exist are skipped. All or none are made.
     pub async fn create_slots(&self, slots: Vec<NewCredential>) -> Config<SlotsCreated> {
         self.inner.vault.call(vault::CreateSlots(slots)).await?
+    }
+
+    /// What is weak about the values there are: for whoever sets them. Empty when that can't be told now.
+    pub async fn weaknesses(&self) -> Arc<Weaknesses> {
+        match self.inner.vault.call(vault::Review).await {
+            Ok(Ok(weaknesses)) => weaknesses,
+            Ok(Err(_)) | Err(_) => Arc::default(),
+        }
     }
 
     /// A person's credential, perhaps with its value.
@@ -172,9 +180,16 @@ impl Core {
         Ok(profile)
     }
 
-    /// Changes description, expiry, hosts, limits or what a leak does. A locked profile allows it.
+    /// Changes description, expiry, hosts, limits or what a leak does; suspends it, which cancels what runs for it, or lifts
+    /// that. A locked profile allows it.
     pub async fn update_profile(&self, id: &ProfileId, change: ProfileChange) -> Config<ProfileRecord> {
+        let suspended = change.suspended;
         let (profile, ()) = self.inner.registry.call(registry::Update { id: id.clone(), change }).await??;
+        match suspended {
+            Some(true) => self.inner.parts.directory.stop_suspended(id),
+            Some(false) => self.inner.parts.directory.lift(id),
+            None => {}
+        }
         Ok(profile)
     }
 

@@ -85,6 +85,8 @@ pub enum ErrorType {
     LlmLimit,
     /// Replayed after a restart, it asked something else than it had asked before.
     ReplayDiverged,
+    /// Its result holds a credential in a shape that can't be scrubbed.
+    ResultWithheld,
     /// The class name of the exception that ended the script.
     Python(String),
     /// Had more processes and threads than it may. Here and below are later kinds: their order is that of the store.
@@ -111,6 +113,7 @@ impl ErrorType {
             Self::LlmTimeout => "LlmTimeout",
             Self::LlmLimit => "LlmLimit",
             Self::ReplayDiverged => "ReplayDiverged",
+            Self::ResultWithheld => "ResultWithheld",
             Self::Python(name) => name,
             Self::ProcessLimit => "ProcessLimit",
             Self::DiskLimit => "DiskLimit",
@@ -151,11 +154,12 @@ pub struct Usage {
 /// How often a credential was scrubbed from a field. Carries no part of the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
-    /// `stdout`, `stderr`, `result`, `error`, `traceback` or `prompt`.
+    /// `stdout`, `stderr`, `result`, `error`, `traceback`, `prompt` or `egress`.
     pub field: String,
     /// Whose value it was.
     pub credential: CredentialName,
-    /// What form it was found in: `literal`.
+    /// What form it was found in: `literal`, `case`, `escaped`, or one of those that make the execution suspicious:
+    /// `separated`, `reversed`, `hex`, `base32`, `base64`, `base85`, `integers`, `utf16`, `nested`, `compressed`.
     pub form: String,
     /// How many times.
     pub count: u64,

@@ -9,7 +9,9 @@ use actix_rt::ArbiterHandle;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::awaiting::{commit_until_stored, conclude, wait_for_lease};
 use super::directory::{Command, Directory, Seat};
+use super::leak::leaked;
 use super::live::{LiveOutput, Publisher};
 use super::machine::{Effect, Event, KILL_GRACE, Slot, State, Terms, Verdict};
 use super::outcome::{self, Remains};
@@ -17,21 +19,15 @@ use super::questions::Questions;
 use super::waits::between;
 use crate::core::Unavailable;
 use crate::domain::{
-    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, IdempotencyRecord, Limits, OnRestart, ProfileId,
-    ProfileRecord, RunLimits,
+    ErrorType, ExecutionOutput, ExecutionRecord, ExecutionView, IdempotencyRecord, Limits, OnRestart, ProfileRecord,
+    RunLimits,
 };
 use crate::ports::{Clock, OutputStream, RunEnd, RunEvent, RunOutcome, RunRequest, RunToken, Store, StoreError, Write};
+use crate::profile_registry::ProfileRegistry;
 use crate::runtime::Mailbox;
 use crate::sanitizer::{Prepare, Redactor, Sanitizer};
 use crate::vault::{Resolve, Setting, Vault};
-use crate::worker_pool::{Enter, Entered, Lease, WaitEnd, WorkerPool};
-
-/// Pause before a write that failed is tried again: an acknowledged execution is kept in memory until it is on disk.
-pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
-/// Failures that are no full disk after which a write is given up.
-const MOST_FAILURES: u32 = 600;
-/// Output up to this size is scrubbed on the actor's own thread: at 300 MB/s it is a fifth of a millisecond.
-const SCRUB_INLINE_BYTES: usize = 64 * 1024;
+use crate::worker_pool::{Lease, WaitEnd, WorkerPool};
 
 /// What every Execution works with.
 pub struct Parts {
@@ -43,6 +39,8 @@ pub struct Parts {
     pub vault: Mailbox<Vault>,
     /// Gives slots again, should the pool have lost its queue.
     pub pool: Mailbox<WorkerPool>,
+    /// Hears of leaks.
+    pub registry: Mailbox<ProfileRegistry>,
     /// Gives redactors.
     pub sanitizer: Mailbox<Sanitizer>,
     /// Where polls look.
@@ -363,8 +361,12 @@ impl Execution {
             _ => Arc::new(Redactor::compile(std::iter::empty())),
         };
         let store = self.parts.store.clone();
+        let parts = self.parts.clone();
         let finishing = async move {
             let (record, output) = conclude(record, verdict, remains, redactor, now).await;
+            if record.suspicious {
+                leaked(&parts, &record).await;
+            }
             let output = Arc::new(output);
             let write = Write::FinishExecution { record: record.clone(), output: output.clone() };
             (commit_until_stored(&*store, vec![write]).await, record, output)
@@ -416,28 +418,6 @@ impl Actor for Execution {
                 Err(WaitEnd::Draining) => execution.apply(Event::Draining, context),
             }));
         }
-    }
-}
-
-/// Waits for a slot. A pool that lost its queue (it panicked and was started again) is asked anew: an acknowledged
-/// execution does not wait for nothing.
-async fn wait_for_lease(
-    pool: Mailbox<WorkerPool>,
-    profile: ProfileId,
-    mut queued: oneshot::Receiver<Result<Lease, WaitEnd>>,
-) -> Result<Lease, WaitEnd> {
-    loop {
-        if let Ok(ended) = queued.await {
-            return ended;
-        }
-        queued = loop {
-            match pool.call(Enter { profile: profile.clone(), even_if_full: true }).await {
-                Ok(Entered::Granted(lease)) => return Ok(lease),
-                Ok(Entered::Queued(queued)) => break queued,
-                Ok(Entered::Draining) => return Err(WaitEnd::Draining),
-                Ok(Entered::Full { .. }) | Err(_) => tokio::time::sleep(WRITE_RETRY).await,
-            }
-        };
     }
 }
 
@@ -515,38 +495,4 @@ fn limits_of(parts: &Parts, overrides: &Limits, record: &ExecutionRecord) -> Run
 
 pub(super) fn until(deadline: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
-}
-
-async fn conclude(
-    record: ExecutionRecord,
-    verdict: Verdict,
-    remains: Remains,
-    redactor: Arc<Redactor>,
-    now: Timestamp,
-) -> (ExecutionRecord, ExecutionOutput) {
-    let result_bytes = remains.end.as_ref().and_then(|end| end.result.as_ref()).map_or(0, String::len);
-    if remains.stdout.len() + remains.stderr.len() + result_bytes <= SCRUB_INLINE_BYTES {
-        return outcome::conclude(record, &verdict, remains, &redactor, now);
-    }
-    let if_it_fails = record.clone();
-    let scrubbing = tokio::task::spawn_blocking(move || outcome::conclude(record, &verdict, remains, &redactor, now));
-    scrubbing.await.unwrap_or_else(|_| outcome::withheld(if_it_fails, now))
-}
-
-/// Tries until it is on disk. A full disk is waited out; another failure is tried for ten minutes, after which the record
-/// is left for the next start to end as interrupted. A closed store says that the server is going down.
-pub(super) async fn commit_until_stored(store: &dyn Store, writes: Vec<Write>) -> Result<(), StoreError> {
-    let mut failures = 0;
-    loop {
-        match store.commit(writes.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(StoreError::Closed) => return Err(StoreError::Closed),
-            Err(StoreError::Failed(why)) if failures >= MOST_FAILURES => return Err(StoreError::Failed(why)),
-            Err(error) => {
-                failures += u32::from(matches!(error, StoreError::Failed(_)));
-                tracing::error!(%error, "could not write an execution, trying again");
-                tokio::time::sleep(WRITE_RETRY).await;
-            }
-        }
-    }
 }

@@ -32,7 +32,7 @@ pub(crate) enum Command {
 #[derive(Clone, Default)]
 pub struct Directory {
     live: Arc<DashMap<ExecutionId, Live>>,
-    /// Revoked profiles: a submission that was authorized just before is stopped when it arrives here.
+    /// Revoked and suspended profiles: a submission that was authorized just before is stopped when it arrives here.
     ended: Arc<DashMap<ProfileId, StopReason>>,
     left: Arc<Notify>,
 }
@@ -93,6 +93,17 @@ impl Directory {
     pub fn stop_revoked(&self, profile_id: &ProfileId) {
         self.ended.insert(profile_id.clone(), StopReason::Revoked);
         self.stop_profile(profile_id, StopReason::Revoked);
+    }
+
+    /// Stops whatever a suspended profile has, and whatever may still arrive for it until [`Self::lift`].
+    pub fn stop_suspended(&self, profile_id: &ProfileId) {
+        self.ended.entry(profile_id.clone()).or_insert(StopReason::Suspended);
+        self.stop_profile(profile_id, StopReason::Suspended);
+    }
+
+    /// A person lifted the suspension. A revocation stays.
+    pub fn lift(&self, profile_id: &ProfileId) {
+        self.ended.remove_if(profile_id, |_, reason| *reason == StopReason::Suspended);
     }
 
     /// Stops whatever a profile has now.

@@ -84,6 +84,8 @@ pub enum StopReason {
     Revoked,
     /// Its profile expired.
     Expired,
+    /// Its profile was suspended, by another execution that leaked or by a person.
+    Suspended,
     /// The agent or a person cancelled it.
     Cancelled,
     /// Replayed, it asked something else than before.
@@ -320,6 +322,11 @@ impl Verdict {
                 Status::Cancelled,
                 ErrorType::Cancelled,
                 "Cancelled: the profile expired while the script was waiting or running".to_owned(),
+            ),
+            Self::Stopped(StopReason::Suspended) => (
+                Status::Cancelled,
+                ErrorType::Cancelled,
+                "Cancelled: the profile was suspended while the script was waiting or running; ask a person".to_owned(),
             ),
             Self::Stopped(StopReason::Cancelled) => (
                 Status::Cancelled,

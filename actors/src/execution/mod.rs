@@ -13,7 +13,9 @@
 //! - EX-7: a script that stands still for its LLM holds no running slot, and its time does not count.
 
 mod actor;
+mod awaiting;
 mod directory;
+mod leak;
 mod live;
 mod machine;
 mod outcome;

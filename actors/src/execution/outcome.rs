@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::machine::{INTERRUPTED, Verdict};
 use crate::domain::{EgressEntry, ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
 use crate::ports::{EgressSeen, RunEnd, RunOutcome};
-use crate::sanitizer::{Captured, Counts, InvalidResult, Redactor};
+use crate::sanitizer::{Captured, Counts, Redactor, RefusedResult};
 
 /// What is shown of an error's sentence and of a traceback, in bytes. The script's runtime cuts them at 80 Ki and 160 Ki
 /// characters: further on than a value is long.
@@ -70,15 +70,20 @@ pub(super) fn conclude(
         // What a script set before it was told to end is not a result: nobody knows whether it is whole.
         Ok(result) if matches!(verdict, Verdict::AsReported) => output.result = result,
         Ok(_) => {}
-        Err(InvalidResult) if record.status == Status::Completed => {
-            (record.status, record.error_type) = (Status::Error, Some(ErrorType::ProtocolViolation));
-            output.error = Some(format!("ProtocolViolation: {InvalidResult}"));
+        Err(refused) if record.status == Status::Completed => {
+            let kind = match refused {
+                RefusedResult::NotJson => ErrorType::ProtocolViolation,
+                RefusedResult::SpellsValue => ErrorType::ResultWithheld,
+            };
+            output.error = Some(format!("{}: {refused}", kind.as_str()));
+            (record.status, record.error_type) = (Status::Error, Some(kind));
         }
-        Err(InvalidResult) => {}
+        Err(_) => {}
     }
 
     output.egress = egress_of(end.egress, record.started_at.unwrap_or(now), redactor, &mut counts);
     record.usage = record.execution_time_ms.map(|_| end.usage);
+    record.suspicious |= counts.is_suspicious();
     record.redactions = counts.into_redactions();
     finish(&mut record, now);
     (record, output)

@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::actor::{Execution, WRITE_RETRY, commit_until_stored, until};
+use super::actor::{Execution, until};
+use super::awaiting::{WRITE_RETRY, commit_until_stored};
 use super::machine::{Event, State, StopReason};
 use super::waits::{Batch, Note, Question};
 use crate::domain::{LlmEnd, LlmExchange, LlmRequestId, Status};
@@ -21,7 +22,7 @@ use crate::worker_pool::{Reenter, Reentered, RunningSlot, WorkerPool};
 /// Most requests that one execution makes.
 pub(crate) const MAX_REQUESTS: u32 = 10_000;
 /// Prompts up to this size are scrubbed on the actor's own thread.
-const SCRUB_INLINE_BYTES: usize = 64 * 1024;
+const SCRUB_INLINE_BYTES: usize = 16 * 1024;
 
 /// An answer to a request.
 pub(crate) struct Respond {

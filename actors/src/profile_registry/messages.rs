@@ -82,6 +82,8 @@ pub struct ProfileChange {
     pub limits: Option<Limits>,
     /// Whether a deliberate leak suspends the profile.
     pub suspend_on_leak: Option<bool>,
+    /// Suspends it now, or lifts that.
+    pub suspended: Option<bool>,
 }
 
 /// A person changes a profile.
@@ -93,6 +95,12 @@ pub struct Update {
     /// How.
     pub change: ProfileChange,
 }
+
+/// One of the profile's scripts leaked: suspends the profile, if that is what a leak does to it. Answers whether it is
+/// suspended now.
+#[derive(Message)]
+#[rtype(result = "Result<(ProfileRecord, bool), ConfigError>")]
+pub struct Leaked(pub ProfileId);
 
 /// The first key, or another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +161,9 @@ pub enum Refusal {
     /// Has no key yet.
     #[error("the profile is not locked")]
     Unlocked,
+    /// Stopped by a leak, until a person lifts that.
+    #[error("the profile is suspended")]
+    Suspended,
     /// Its key can't be opened with the master key.
     #[error("the profile's key can't be opened")]
     Sealed,

@@ -9,6 +9,7 @@
 //! - PR-3: the secret half of a key leaves twice at most: when it is made, and as an [`Authority`] that only verifies.
 //! - PR-4: an expired or revoked profile authorizes nothing from that moment on, whatever was cached.
 //! - PR-5: what changes nothing is not written: agents, who need no session, can ask for it as often as they like.
+//! - PR-6: a suspended profile authorizes nothing until a person lifts it, also after a restart.
 
 mod authority;
 mod messages;
@@ -24,8 +25,8 @@ use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handle
 
 pub use authority::Authority;
 pub use messages::{
-    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, List, Maker,
-    ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
+    Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, Leaked, List,
+    Maker, ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
 };
 pub(crate) use rules::editable;
 
@@ -278,6 +279,14 @@ impl Handler<Update> for ProfileRegistry {
 
     fn handle(&mut self, Update { id, change }: Update, _: &mut Self::Context) -> Self::Result {
         self.change(&id, |record| Ok((rules::updated(record, change), ())))
+    }
+}
+
+impl Handler<Leaked> for ProfileRegistry {
+    type Result = Reply<(ProfileRecord, bool)>;
+
+    fn handle(&mut self, Leaked(id): Leaked, _: &mut Self::Context) -> Self::Result {
+        self.change(&id, |record| Ok(rules::leaked(record)))
     }
 }
 

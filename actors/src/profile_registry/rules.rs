@@ -83,7 +83,17 @@ pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange) -> Profi
     if let Some(suspend) = change.suspend_on_leak {
         record.suspend_on_leak = suspend;
     }
+    if let Some(suspended) = change.suspended {
+        record.suspended = suspended;
+    }
     record
+}
+
+/// One of its scripts leaked (PR-6).
+pub(super) fn leaked(mut record: ProfileRecord) -> (ProfileRecord, bool) {
+    record.suspended |= record.suspend_on_leak;
+    let suspended = record.suspended;
+    (record, suspended)
 }
 
 pub(super) fn issue_key(
@@ -115,6 +125,7 @@ pub(super) fn may_run(record: &ProfileRecord, now: Timestamp) -> Result<(), Refu
         ProfileStatus::Revoked => Err(Refusal::Revoked),
         ProfileStatus::Expired => Err(Refusal::Expired),
         ProfileStatus::Unlocked => Err(Refusal::Unlocked),
+        ProfileStatus::Locked if record.suspended => Err(Refusal::Suspended),
         ProfileStatus::Locked => Ok(()),
     }
 }

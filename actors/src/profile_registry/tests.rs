@@ -235,6 +235,24 @@ async fn an_ended_profile_authorizes_nothing_from_that_moment_on() {
 }
 
 #[actix::test]
+async fn a_suspended_profile_authorizes_nothing_until_a_person_lifts_it_also_after_a_restart() {
+    let world = World::new().await;
+    let (id, _) = world.locked().await;
+    assert!(!world.ask(Leaked(id.clone())).await.unwrap().1, "a leak is only recorded, unless a person wants more");
+    assert!(world.authorize(&id).await.is_ok());
+    let suspends = ProfileChange { suspend_on_leak: Some(true), ..ProfileChange::default() };
+    world.update(&id, suspends).await.unwrap();
+    assert!(world.authorize(&id).await.is_ok(), "what was before does not count");
+    assert!(world.ask(Leaked(id.clone())).await.unwrap().1);
+    assert_eq!(world.authorize(&id).await.err(), Some(Refusal::Suspended));
+    let restarted = world.restarted().await;
+    assert_eq!(restarted.authorize(&id).await.err(), Some(Refusal::Suspended));
+    let lifted = ProfileChange { suspended: Some(false), ..ProfileChange::default() };
+    restarted.update(&id, lifted).await.unwrap();
+    assert!(restarted.authorize(&id).await.is_ok());
+}
+
+#[actix::test]
 async fn an_expiry_is_told_once_at_its_moment_however_often_the_profile_changed() {
     let world = World::new().await;
     let (id, _) = world.locked().await;

@@ -1,27 +1,49 @@
-//! Where the values stand in a text, merged so that overlapping ones are scrubbed together.
+//! Where values stand in a text, merged so that what overlaps is scrubbed together.
 
 use std::ops::Range;
 
-/// Merges hits that overlap or touch; `hits` come in any order. Touching ones are merged too, so that two markers in a
-/// row don't tell where one value ends and the next begins.
-pub(super) fn merge(mut hits: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    hits.sort_unstable_by_key(|hit| hit.start);
-    let mut merged: Vec<Range<usize>> = Vec::with_capacity(hits.len());
+/// A stretch of text to replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) range: Range<usize>,
+    /// Whose value it is; `None` when several's.
+    pub(super) credential: Option<u32>,
+    /// It goes on in the next one of the same credential, if that is this near: parts of one long value.
+    pub(super) reach: usize,
+}
+
+/// Merges hits that overlap, and those of one credential that touch or reach each other. `hits` are in order of their start.
+pub(super) fn merge(hits: impl Iterator<Item = Hit>) -> Vec<Hit> {
+    let mut merged: Vec<Hit> = Vec::new();
     for hit in hits {
         match merged.last_mut() {
-            Some(last) if hit.start <= last.end => last.end = last.end.max(hit.end),
+            Some(last) if hit.range.start < last.range.end || last.goes_on_in(&hit) => {
+                if last.credential != hit.credential {
+                    last.credential = None;
+                }
+                if hit.range.end > last.range.end {
+                    (last.range.end, last.reach) = (hit.range.end, hit.reach);
+                }
+            }
             _ => merged.push(hit),
         }
     }
     merged
 }
 
+impl Hit {
+    pub(super) fn goes_on_in(&self, next: &Self) -> bool {
+        let reach = self.reach.min(next.reach);
+        self.credential.is_some() && self.credential == next.credential && next.range.start <= self.range.end + reach
+    }
+}
+
 /// The end of the interval that `position` is inside of, else `position`: where a text can be cut with no part of a
 /// value on the left side left over.
-pub(super) fn not_inside(merged: &[Range<usize>], position: usize) -> usize {
-    let after = merged.partition_point(|interval| interval.end <= position);
+pub(super) fn not_inside(merged: &[Hit], position: usize) -> usize {
+    let after = merged.partition_point(|hit| hit.range.end <= position);
     match merged.get(after) {
-        Some(interval) if interval.start < position => interval.end,
+        Some(hit) if hit.range.start < position => hit.range.end,
         _ => position,
     }
 }
@@ -30,16 +52,28 @@ pub(super) fn not_inside(merged: &[Range<usize>], position: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn hit(range: Range<usize>, credential: u32, reach: usize) -> Hit {
+        Hit { range, credential: Some(credential), reach }
+    }
+
     #[test]
-    fn hits_that_overlap_touch_or_nest_become_one() {
-        assert_eq!(merge(vec![4..6, 0..3, 2..5, 6..7, 9..10]), vec![0..7, 9..10]);
-        assert_eq!(merge(vec![0..9, 2..3]), vec![0..9]);
-        assert_eq!(merge(Vec::new()), Vec::<Range<usize>>::new());
+    fn hits_that_overlap_become_one_and_touching_ones_of_one_credential() {
+        let merged =
+            merge([hit(0..3, 1, 0), hit(2..5, 1, 0), hit(5..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)].into_iter());
+        assert_eq!(merged, [hit(0..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)]);
+        let merged = merge([hit(0..9, 1, 0), hit(2..3, 2, 0)].into_iter());
+        assert_eq!(merged, [Hit { range: 0..9, credential: None, reach: 0 }]);
+    }
+
+    #[test]
+    fn parts_of_one_value_reach_each_other() {
+        let merged = merge([hit(0..3, 1, 4), hit(7..9, 1, 4), hit(14..15, 1, 4), hit(16..17, 1, 0)].into_iter());
+        assert_eq!(merged, [hit(0..9, 1, 4), hit(14..15, 1, 4), hit(16..17, 1, 0)]);
     }
 
     #[test]
     fn a_cut_moves_out_of_an_interval_and_stays_at_its_borders() {
-        let merged = [2..5, 8..9];
+        let merged = [hit(2..5, 1, 0), hit(8..9, 1, 0)];
         let moved: Vec<usize> = (0..=9).map(|position| not_inside(&merged, position)).collect();
         assert_eq!(moved, [0, 1, 2, 5, 5, 5, 6, 7, 8, 9]);
     }

@@ -1,9 +1,8 @@
 //! Scrubbing standard output and standard error, and cutting them to what is kept. Redact first, then cut.
 
-use std::ops::Range;
-
-use super::intervals::not_inside;
-use super::redactor::{Counts, Redactor, replaced};
+use super::counts::Counts;
+use super::intervals::{Hit, not_inside};
+use super::redactor::{Redactor, lossy};
 use crate::ports::OutputTail;
 
 /// What was captured of one stream, raw.
@@ -23,26 +22,35 @@ impl Redactor {
         let tail = tail.unwrap_or_default();
         let half = keep / 2;
         if tail.dropped_bytes > 0 {
-            // What was dropped may hold the rest of a value that begins in the head or ends in the tail: as much as a
-            // value can be long is not shown on either side (SA-3).
-            let at_risk = self.longest().saturating_sub(1);
-            let (head_hits, tail_hits) = (self.find(&head, field, counts), self.find(&tail.bytes, field, counts));
-            let end = front_cut(&head, &head_hits, half.min(head.len().saturating_sub(at_risk)));
+            // What was dropped may hold the rest of a value that begins in the head or ends in the tail: what may be a
+            // part of one is not shown on either side (SA-3).
+            let scan = self.search(&head, true);
+            let head_hits = self.hits(&scan, usize::MAX);
+            let at_risk = self.at_risk();
+            // Of something encoded that goes on for long, what lies further back was searched as a whole.
+            let open = scan.open.max(head.len().saturating_sub(at_risk)).min(scan.value_open);
+            let end = front_cut(&head, &head_hits, half.min(open));
+            self.count(&scan, end, field, counts);
+            let tail_hits = self.find(&tail.bytes, field, counts);
             let wanted = tail.bytes.len().saturating_sub(half).max(at_risk.min(tail.bytes.len()));
             let start = back_cut(&tail.bytes, &tail_hits, wanted);
             let lost = (head.len() - end) as u64 + tail.dropped_bytes + start as u64;
-            let front = replaced(&head, 0..end, &head_hits);
-            let back = replaced(&tail.bytes, start..tail.bytes.len(), &tail_hits);
+            let front = self.replaced(&head, 0..end, &head_hits);
+            let back = self.replaced(&tail.bytes, start..tail.bytes.len(), &tail_hits);
             return joined(front, lost, back);
         }
         head.extend(tail.bytes);
         let hits = self.find(&head, field, counts);
         if head.len() <= keep {
-            return lossy(replaced(&head, 0..head.len(), &hits));
+            return lossy(self.replaced(&head, 0..head.len(), &hits));
         }
         let end = front_cut(&head, &hits, half);
         let start = back_cut(&head, &hits, head.len() - half).max(end);
-        joined(replaced(&head, 0..end, &hits), (start - end) as u64, replaced(&head, start..head.len(), &hits))
+        joined(
+            self.replaced(&head, 0..end, &hits),
+            (start - end) as u64,
+            self.replaced(&head, start..head.len(), &hits),
+        )
     }
 
     /// A text of the runtime's own making (an error, a traceback), of which no more than the first `keep` bytes are shown.
@@ -53,12 +61,12 @@ impl Redactor {
         }
         let hits = self.find(text.as_bytes(), field, counts);
         let end = front_cut(text.as_bytes(), &hits, keep);
-        joined(replaced(text.as_bytes(), 0..end, &hits), (text.len() - end) as u64, Vec::new())
+        joined(self.replaced(text.as_bytes(), 0..end, &hits), (text.len() - end) as u64, Vec::new())
     }
 }
 
 /// Where to end a head of about `wanted` bytes: outside every hit, and not inside a character.
-pub(super) fn front_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
+fn front_cut(bytes: &[u8], hits: &[Hit], wanted: usize) -> usize {
     let mut cut = wanted.min(bytes.len());
     while cut > 0 && bytes.get(cut).is_some_and(continues_a_character) && wanted - cut < 3 {
         cut -= 1;
@@ -67,7 +75,7 @@ pub(super) fn front_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> u
 }
 
 /// Where to begin a tail at about `wanted`: outside every hit, and not inside a character.
-fn back_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
+fn back_cut(bytes: &[u8], hits: &[Hit], wanted: usize) -> usize {
     let mut cut = wanted.min(bytes.len());
     while bytes.get(cut).is_some_and(continues_a_character) && cut - wanted < 3 {
         cut += 1;
@@ -77,10 +85,6 @@ fn back_cut(bytes: &[u8], hits: &[Range<usize>], wanted: usize) -> usize {
 
 fn continues_a_character(byte: &u8) -> bool {
     byte & 0xC0 == 0x80
-}
-
-pub(super) fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn joined(front: Vec<u8>, dropped: u64, back: Vec<u8>) -> String {

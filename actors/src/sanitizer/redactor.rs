@@ -1,101 +1,108 @@
-//! The compiled form of a set of values.
+//! The compiled form of a set of values, and what is done with a whole text.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use super::counts::{Counts, tally};
+use super::intervals::{self, Hit};
+use super::marker;
+use super::needles::Needles;
+use super::scan::{Scan, Work, scan, scan_long};
+use crate::domain::{CredentialName, Secret};
 
-use super::intervals;
-use crate::domain::{CredentialName, Redaction, Secret};
+/// How far one part of a long value may be from the next.
+const REACH: usize = 4;
 
-/// What stands in the place of a value.
-pub(super) const MARKER: &str = "[REDACTED]";
-
-/// Values of more bytes than this in all are compiled to the kind that takes less memory.
-const FASTEST_KIND_BYTES: usize = 8 * 1024;
-
-/// How often each credential was found, in the order of the set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<(&'static str, CredentialName), u64>);
-
-impl Counts {
-    fn add(&mut self, field: &'static str, credential: &CredentialName) {
-        *self.0.entry((field, credential.clone())).or_default() += 1;
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (row, count) in other.0 {
-            *self.0.entry(row).or_default() += count;
-        }
-    }
-
-    /// As they are stored with an execution.
-    pub fn into_redactions(self) -> Vec<Redaction> {
-        let rows = self.0.into_iter();
-        rows.map(|((field, credential), count)| Redaction {
-            field: field.to_owned(),
-            credential,
-            form: "literal".to_owned(),
-            count,
-        })
-        .collect()
-    }
-}
-
-/// Finds every value of one set of credentials in one pass, whatever their number.
+/// Finds every value of one set of credentials, in every form, in one go.
+#[derive(Default)]
 pub struct Redactor {
-    /// `None` when there is nothing to look for.
-    automaton: Option<AhoCorasick>,
-    /// The credential of each pattern.
     names: Vec<CredentialName>,
-    longest: usize,
+    /// What stands in the place of each credential's value.
+    markers: Vec<String>,
+    needles: Needles,
 }
 
 impl Redactor {
     /// Compiles a set. Empty values match nothing; a value that is there twice counts for its first name.
     pub fn compile<'a>(secrets: impl Iterator<Item = (&'a CredentialName, &'a Secret)>) -> Self {
         let (names, values): (Vec<_>, Vec<_>) = secrets.filter(|(_, value)| !value.expose().is_empty()).unzip();
-        let patterns: Vec<&str> = values.into_iter().map(Secret::expose).collect();
-        // The fastest automaton costs about a kilobyte for each byte of the values, the other kind some tens of bytes.
-        let large = patterns.iter().map(|pattern| pattern.len()).sum::<usize>() > FASTEST_KIND_BYTES;
-        let kind = large.then_some(AhoCorasickKind::ContiguousNFA);
-        let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
-        // Overlapping hits need the standard semantics. Building fails only past 2^31 states, which the limits on
-        // values and profiles rule out; should it fail all the same, nothing may leave unscrubbed.
-        #[expect(clippy::expect_used, reason = "failing closed: the execution ends, its output is not shown")]
-        let automaton = (!patterns.is_empty()).then(|| {
-            AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .kind(kind)
-                .build(&patterns)
-                .expect("the values fit an automaton")
-        });
-        Self { automaton, names: names.into_iter().cloned().collect(), longest }
-    }
-
-    /// The longest value, in bytes.
-    pub(super) fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// True when no value stands in `text`.
-    pub(super) fn is_clean(&self, text: &[u8]) -> bool {
-        !self.automaton.as_ref().is_some_and(|automaton| automaton.is_match(text))
-    }
-
-    /// Where values stand in `text`, merged, and each hit counted for `field`.
-    pub(super) fn find(&self, text: &[u8], field: &'static str, counts: &mut Counts) -> Vec<Range<usize>> {
-        let Some(automaton) = self.automaton.as_ref().filter(|automaton| automaton.is_match(text)) else {
-            return Vec::new();
-        };
-        let mut hits = Vec::new();
-        for hit in automaton.find_overlapping_iter(text) {
-            if let Some(name) = self.names.get(hit.pattern().as_usize()) {
-                counts.add(field, name);
-            }
-            hits.push(hit.range());
+        let values: Vec<&str> = values.into_iter().map(Secret::expose).collect();
+        Self {
+            names: names.into_iter().cloned().collect(),
+            markers: values.iter().map(|value| marker::of(value)).collect(),
+            needles: Needles::compile((0..).zip(values.iter().copied())),
         }
+    }
+
+    /// Bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        let texts = self.names.iter().map(|name| name.as_str().len() + 48).sum::<usize>();
+        self.needles.memory() + texts + self.markers.len() * 48
+    }
+
+    /// What a cut may have taken of a value, or of something encoded that holds it: so much is not shown beside a cut.
+    pub(super) fn at_risk(&self) -> usize {
+        let encoded = self.needles.index.longest().max(self.needles.raw.longest()) * 4;
+        self.needles.exact.longest().saturating_sub(1).max(encoded)
+    }
+
+    /// Searches `text`; `more`: text may follow.
+    pub(super) fn search(&self, text: &[u8], more: bool) -> Scan {
+        scan(&self.needles, text, more, &mut Work::for_text(text))
+    }
+
+    /// As [`Self::search`], but for values too short to be told from anything else outside a string.
+    pub(super) fn search_long(&self, text: &[u8]) -> Scan {
+        scan_long(&self.needles, text, &mut Work::for_text(text))
+    }
+
+    /// As [`Self::search`], and tells what that took.
+    #[cfg(test)]
+    pub(super) fn work(&self, text: &[u8]) -> (Scan, Work) {
+        let mut work = Work::for_text(text);
+        let scan = scan(&self.needles, text, false, &mut work);
+        (scan, work)
+    }
+
+    /// What to replace because of what `scan` found to begin before `end`, merged.
+    pub(super) fn hits(&self, scan: &Scan, end: usize) -> Vec<Hit> {
+        let found = scan.found.iter().take_while(|found| found.range.start < end);
+        let hits = found.filter_map(|found| {
+            let (credential, reach) = self.owner(found.part)?;
+            Some(Hit { range: found.range.clone(), credential: Some(credential), reach })
+        });
         intervals::merge(hits)
+    }
+
+    /// Counts what `scan` found before `end` for `field`.
+    pub(super) fn count(&self, scan: &Scan, end: usize, field: &'static str, counts: &mut Counts) {
+        let shown = scan.found.partition_point(|found| found.range.start < end);
+        let found = scan.found.get(..shown).unwrap_or_default();
+        tally(
+            found,
+            |part| self.owner(part),
+            |credential, form, times| {
+                if let Some(name) = self.names.get(credential as usize) {
+                    counts.add(field, name, form, times);
+                }
+            },
+        );
+    }
+
+    fn owner(&self, part: u32) -> Option<(u32, usize)> {
+        let known = self.needles.known(part)?;
+        Some((known.credential, if known.part.stretch { REACH } else { 0 }))
+    }
+
+    /// True when no value stands in `text`, in any form.
+    pub(super) fn is_clean(&self, text: &[u8]) -> bool {
+        self.search(text, false).found.is_empty()
+    }
+
+    /// Where values stand in `text`, merged, and each counted for `field`.
+    pub(super) fn find(&self, text: &[u8], field: &'static str, counts: &mut Counts) -> Vec<Hit> {
+        let scan = self.search(text, false);
+        self.count(&scan, text.len(), field, counts);
+        self.hits(&scan, usize::MAX)
     }
 
     /// `text` with every value replaced.
@@ -104,9 +111,26 @@ impl Redactor {
         if hits.is_empty() {
             return text.to_owned();
         }
-        let scrubbed = replaced(text.as_bytes(), 0..text.len(), &hits);
-        // A value is whole UTF-8, so what is left between the hits is too.
-        String::from_utf8_lossy(&scrubbed).into_owned()
+        lossy(self.replaced(text.as_bytes(), 0..text.len(), &hits))
+    }
+
+    pub(super) fn marker(&self, hit: &Hit) -> &str {
+        let marker = hit.credential.and_then(|credential| self.markers.get(credential as usize));
+        marker.map_or(marker::OF_SEVERAL, String::as_str)
+    }
+
+    /// The bytes of `text` in `part`, with every hit that begins in it replaced by its marker. `part` must not begin or end
+    /// inside one.
+    pub(super) fn replaced(&self, text: &[u8], part: Range<usize>, hits: &[Hit]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(part.len());
+        let mut from = part.start;
+        for hit in hits.iter().filter(|hit| part.start <= hit.range.start && hit.range.start < part.end) {
+            out.extend_from_slice(text.get(from..hit.range.start).unwrap_or_default());
+            out.extend_from_slice(self.marker(hit).as_bytes());
+            from = hit.range.end;
+        }
+        out.extend_from_slice(text.get(from..part.end).unwrap_or_default());
+        out
     }
 }
 
@@ -116,16 +140,7 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// The bytes of `text` in `part`, with every interval of `hits` that begins in it replaced by the marker. `part` must not
-/// begin or end inside an interval.
-pub(super) fn replaced(text: &[u8], part: Range<usize>, hits: &[Range<usize>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(part.len());
-    let mut from = part.start;
-    for hit in hits.iter().filter(|hit| part.start <= hit.start && hit.start < part.end) {
-        out.extend_from_slice(text.get(from..hit.start).unwrap_or_default());
-        out.extend_from_slice(MARKER.as_bytes());
-        from = hit.end;
-    }
-    out.extend_from_slice(text.get(from..part.end).unwrap_or_default());
-    out
+/// What is not UTF-8 becomes U+FFFD.
+pub(super) fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

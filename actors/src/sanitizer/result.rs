@@ -8,12 +8,25 @@ use std::collections::HashMap;
 
 use serde::de::IgnoredAny;
 
-use super::redactor::{Counts, MARKER, Redactor};
+use super::counts::Counts;
+use super::form::Form;
+use super::redactor::Redactor;
 
-/// The script's process sent a result that is no JSON, or one nested deeper than parsers commonly follow.
+/// Why a result is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the result is not JSON, or is nested 128 levels deep or more; return flatter data")]
-pub struct InvalidResult;
+pub enum RefusedResult {
+    /// The script's process sent no JSON, or JSON that is nested deeper than parsers commonly follow.
+    #[error("the result is not JSON, or is nested 128 levels deep or more; return flatter data")]
+    NotJson,
+    /// What was scrubbed value by value still holds a secret as a whole, such as a list of its characters.
+    #[error(
+        "the result spells a credential across several values, such as a list of its characters, and is withheld; \
+         return data without it"
+    )]
+    SpellsValue,
+}
+
+use RefusedResult::{NotJson, SpellsValue};
 
 /// A number is replaced only when its text holds a value of at least this many characters: `5432` stays a number.
 const NUMBER_MIN_BYTES: usize = 8;
@@ -25,12 +38,19 @@ const FIELD: &str = "result";
 
 impl Redactor {
     /// The JSON text of a result that an agent may see. Clean text comes back as it is (SA-2).
-    pub fn scrub_result(&self, json: &str, counts: &mut Counts) -> Result<String, InvalidResult> {
-        serde_json::from_str::<IgnoredAny>(json).map_err(|_| InvalidResult)?;
+    pub fn scrub_result(&self, json: &str, counts: &mut Counts) -> Result<String, RefusedResult> {
+        serde_json::from_str::<IgnoredAny>(json).map_err(|_| NotJson)?;
         let mut rewriter =
             Rewriter { redactor: self, counts, out: String::with_capacity(json.len()), open: Vec::new() };
         rewriter.rewrite(json)?;
-        Ok(rewriter.out)
+        let Rewriter { out, .. } = rewriter;
+        // A short value can only be told from `true` or 5432 inside a string, where it was looked for already.
+        let whole = self.search_long(out.as_bytes());
+        if whole.found.is_empty() {
+            return Ok(out);
+        }
+        self.count(&whole, out.len(), FIELD, counts);
+        Err(SpellsValue)
     }
 }
 
@@ -44,16 +64,16 @@ struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
-    fn rewrite(&mut self, json: &str) -> Result<(), InvalidResult> {
+    fn rewrite(&mut self, json: &str) -> Result<(), RefusedResult> {
         let bytes = json.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             let end = match byte {
-                b'"' => end_of_string(bytes, at).ok_or(InvalidResult)?,
+                b'"' => end_of_string(bytes, at).ok_or(NotJson)?,
                 b'-' | b'0'..=b'9' => end_of_number(bytes, at),
                 _ => at + 1,
             };
-            let token = json.get(at..end).ok_or(InvalidResult)?;
+            let token = json.get(at..end).ok_or(NotJson)?;
             match byte {
                 b'"' => self.string(token, is_key(bytes, end))?,
                 b'-' | b'0'..=b'9' => self.number(token),
@@ -64,7 +84,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    fn structure(&mut self, byte: u8) -> Result<(), InvalidResult> {
+    fn structure(&mut self, byte: u8) -> Result<(), RefusedResult> {
         match byte {
             b'[' | b'{' => self.open.push(HashMap::new()),
             b']' | b'}' => drop(self.open.pop()),
@@ -72,15 +92,15 @@ impl Rewriter<'_> {
         }
         // What stands outside strings is ASCII in valid JSON.
         self.out.push(char::from(byte));
-        if self.open.len() < DEEPEST { Ok(()) } else { Err(InvalidResult) }
+        if self.open.len() < DEEPEST { Ok(()) } else { Err(NotJson) }
     }
 
     /// `token` with its quotes.
-    fn string(&mut self, token: &str, is_key: bool) -> Result<(), InvalidResult> {
-        let inner = token.get(1..token.len() - 1).ok_or(InvalidResult)?;
+    fn string(&mut self, token: &str, is_key: bool) -> Result<(), RefusedResult> {
+        let inner = token.get(1..token.len() - 1).ok_or(NotJson)?;
         let decoded: String;
         let text = if inner.contains('\\') {
-            decoded = serde_json::from_str(token).map_err(|_| InvalidResult)?;
+            decoded = serde_json::from_str(token).map_err(|_| NotJson)?;
             decoded.as_str()
         } else {
             inner
@@ -93,7 +113,7 @@ impl Rewriter<'_> {
         if is_key {
             self.number_repeated_key(&mut scrubbed);
         }
-        self.out.push_str(&serde_json::to_string(&scrubbed).map_err(|_| InvalidResult)?);
+        self.out.push_str(&serde_json::to_string(&scrubbed).map_err(|_| NotJson)?);
         Ok(())
     }
 
@@ -108,13 +128,18 @@ impl Rewriter<'_> {
     }
 
     fn number(&mut self, token: &str) {
-        if token.len() >= NUMBER_MIN_BYTES && !self.redactor.is_clean(token.as_bytes()) {
-            let mut found = Counts::default();
-            let hits = self.redactor.find(token.as_bytes(), FIELD, &mut found);
-            if hits.iter().any(|hit| hit.len() >= NUMBER_MIN_BYTES) {
-                self.counts.merge(found);
+        if token.len() >= NUMBER_MIN_BYTES {
+            let scan = self.redactor.search(token.as_bytes(), false);
+            if scan.found.iter().any(|found| found.form == Form::Literal && found.range.len() >= NUMBER_MIN_BYTES) {
+                self.redactor.count(&scan, token.len(), FIELD, self.counts);
+                let marker = self
+                    .redactor
+                    .hits(&scan, usize::MAX)
+                    .first()
+                    .map_or("", |hit| self.redactor.marker(hit))
+                    .to_owned();
                 self.out.push('"');
-                self.out.push_str(MARKER);
+                self.out.push_str(&marker);
                 self.out.push('"');
                 return;
             }

@@ -1,13 +1,14 @@
 //! What the Vault can be asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::Message;
 use jiff::Timestamp;
 
-use crate::core::ConfigError;
+use crate::core::{ConfigError, Unavailable};
 use crate::domain::{CredentialName, CredentialRecord, Secret};
+use crate::sanitizer::Weakness;
 
 /// A credential, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,15 @@ pub struct CredentialChange {
 #[derive(Message)]
 #[rtype(result = "Vec<CredentialView>")]
 pub struct List;
+
+/// What is weak about the values there are, for the person who sets them: by name, those with something to say only. Tells
+/// nothing of a value but its kind.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<Weaknesses>, Unavailable>")]
+pub struct Review;
+
+/// The answer to [`Review`].
+pub type Weaknesses = BTreeMap<CredentialName, Vec<Weakness>>;
 
 /// Agents' slots: a name that exists is skipped (VA-4).
 #[derive(Message)]

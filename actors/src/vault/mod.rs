@@ -5,7 +5,7 @@
 //! Invariants
 //! - VA-1: a change is on disk before it is in memory, and in memory before it is answered.
 //! - VA-2: changes happen one after the other; none reads a state that another is about to replace.
-//! - VA-3: a value leaves only through [`Resolve`], and only as [`Secret`](crate::domain::Secret).
+//! - VA-3: a value leaves only through [`Resolve`], and only as [`Secret`](crate::domain::Secret); [`Review`] tells its kind.
 //! - VA-4: an agent's slot never changes a credential that exists, nor takes the room kept for a person's.
 //! - VA-5: no two values of a credential have the same version, even if it was deleted and made again in between.
 
@@ -17,17 +17,18 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AtomicResponse, Context, Handler, ResponseActFuture, WrapFuture};
 
 pub use messages::{
-    Change, Create, CreateSlots, CredentialChange, CredentialView, Delete, List, NewCredential, Resolve, Setting,
-    SlotsCreated, WithoutValue,
+    Change, Create, CreateSlots, CredentialChange, CredentialView, Delete, List, NewCredential, Resolve, Review,
+    Setting, SlotsCreated, Weaknesses, WithoutValue,
 };
 
 use crate::core::{ConfigError, Unavailable};
 use crate::crypto::Keyring;
 use crate::domain::{CredentialName, CredentialRecord};
 use crate::ports::{Clock, Store, StoreError, Write};
+use crate::sanitizer::weakness;
 
 /// Most credentials there can be.
 pub const MAX_CREDENTIALS: usize = 10_000;
@@ -40,13 +41,16 @@ pub struct Vault {
     keyring: Keyring,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// Goes up with every change; what was reviewed is good for one number.
+    changes: u64,
+    reviewed: Option<(u64, Arc<Weaknesses>)>,
 }
 
 impl Vault {
     /// Reads every credential from the store. The values stay sealed.
     pub fn load(keyring: Keyring, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let records = store.credentials()?.into_iter().map(|record| (record.name.clone(), record)).collect();
-        Ok(Self { records, keyring, store, clock })
+        Ok(Self { records, keyring, store, clock, changes: 0, reviewed: None })
     }
 
     /// Commits one record, then takes it into memory (VA-1). No other message is handled in between (VA-2).
@@ -62,6 +66,7 @@ impl Vault {
         };
         AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, vault, _| {
             let record = committed?;
+            vault.changes += 1;
             vault.records.insert(record.name.clone(), record.clone());
             Ok(answer(record))
         })))
@@ -152,6 +157,7 @@ impl Handler<Delete> for Vault {
         };
         AtomicResponse::new(Box::pin(commit.into_actor(self).map(|committed, vault, _| {
             vault.records.remove(&committed?);
+            vault.changes += 1;
             Ok(())
         })))
     }
@@ -163,6 +169,35 @@ impl Handler<WithoutValue> for Vault {
     fn handle(&mut self, WithoutValue(names): WithoutValue, _: &mut Self::Context) -> Self::Result {
         let filled = |name: &CredentialName| self.records.get(name).is_some_and(|record| record.value.is_some());
         names.iter().filter(|name| !filled(name)).cloned().collect()
+    }
+}
+
+impl Handler<Review> for Vault {
+    type Result = ResponseActFuture<Self, Result<Arc<Weaknesses>, Unavailable>>;
+
+    fn handle(&mut self, Review: Review, _: &mut Self::Context) -> Self::Result {
+        let changes = self.changes;
+        if let Some((_, weaknesses)) = self.reviewed.as_ref().filter(|(at, _)| *at == changes) {
+            return Box::pin(actix::fut::ready(Ok(weaknesses.clone())));
+        }
+        let records: BTreeMap<_, _> = self
+            .records
+            .iter()
+            .filter(|(_, record)| record.secret && record.value.is_some())
+            .map(|(name, record)| (name.clone(), record.clone()))
+            .collect();
+        let keyring = self.keyring.clone();
+        // Ten thousand values take some ten milliseconds to open.
+        let reviewing = tokio::task::spawn_blocking(move || {
+            let names: Vec<CredentialName> = records.keys().cloned().collect();
+            let open = |name: &CredentialName| records::open(name, records.get(name), &keyring).ok().map(|s| s.value);
+            Arc::new(weakness::of_all(&names, open))
+        });
+        Box::pin(reviewing.into_actor(self).map(move |reviewed, vault, _| {
+            let weaknesses = reviewed.map_err(|_| Unavailable::Actor("vault"))?;
+            vault.reviewed = Some((changes, weaknesses.clone()));
+            Ok(weaknesses)
+        }))
     }
 }
 

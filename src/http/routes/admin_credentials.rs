@@ -20,6 +20,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
     let _turn = call.app.turn().await;
     let credentials = call.app.core.credentials().await?;
     let profiles = call.app.core.profiles().await?;
+    let weaknesses = call.app.core.weaknesses().await;
     let mut users: HashMap<&CredentialName, Vec<&ProfileId>> = HashMap::new();
     for profile in &profiles {
         for name in &profile.credentials {
@@ -27,7 +28,8 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
         }
     }
     let shape = |object: &mut Object<'_>, credential: &CredentialView| {
-        views::admin_credential(object, credential, users.get(&credential.name).map_or(&[], Vec::as_slice));
+        let users = users.get(&credential.name).map_or(&[][..], Vec::as_slice);
+        views::admin_credential(object, credential, users, &weaknesses);
     };
     let rest = page.rest(&credentials, |credential| credential.name.clone());
     ok(page.object(rest, "credentials", shape, |credential| credential.name.to_string()))
@@ -85,5 +87,6 @@ async fn shown(call: &Call, credential: &CredentialView) -> Result<Vec<u8>, Prob
     let profiles = call.app.core.profiles().await?;
     let users = profiles.iter().filter(|profile| profile.credentials.contains(&credential.name));
     let users: Vec<&ProfileId> = users.map(|profile| &profile.id).collect();
-    Ok(json::object(512, |object| views::admin_credential(object, credential, &users)))
+    let weaknesses = call.app.core.weaknesses().await;
+    Ok(json::object(512, |object| views::admin_credential(object, credential, &users, &weaknesses)))
 }

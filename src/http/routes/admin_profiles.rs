@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::profiles::{all, attached, detached, made, shown};
 use super::{Answer, Call, done, max_body, ok, to_the_end};
-use crate::http::fields::{self, Fields, Read, integer, nullable, object, text, text_up_to};
+use crate::http::fields::{self, Fields, Read, boolean, integer, nullable, object, text, text_up_to};
 use crate::http::hosts::allowed_hosts;
 use crate::http::problem::Fault;
 use crate::http::{auth, views};
@@ -113,12 +113,14 @@ fn change(fields: &mut Fields<'_>) -> Option<ProfileChange> {
     let allowed_hosts = fields.optional("allowed_hosts", nullable(allowed_hosts));
     let limits = fields.optional("limits", limits);
     let suspend_on_leak = fields.optional("on_leak", on_leak);
+    let suspended = fields.optional("suspended", boolean);
     Some(ProfileChange {
         description: description?,
         expires_at: expires_at?,
         allowed_hosts: allowed_hosts?,
         limits: limits?,
         suspend_on_leak: suspend_on_leak?,
+        suspended: suspended?,
     })
 }
 

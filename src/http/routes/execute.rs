@@ -187,14 +187,13 @@ mod tests {
         assert_eq!((read.timeout_s, read.llm_timeout_s), (60, 300));
         assert_eq!((read.hash, read.profile_id), (None, None));
         let read =
-            form(r#"{"script":"","timeout":3600,"llm_timeout":86400,"on_restart":"fail","hash":""}"#).expect("valid");
-        assert_eq!((read.timeout_s, read.llm_timeout_s), (3_600, 86_400));
+            form(r#"{"script":"","timeout":3600,"llm_timeout":86400,"on_restart":"replay","hash":""}"#).expect("valid");
+        assert_eq!((read.timeout_s, read.llm_timeout_s, read.on_restart), (3_600, 86_400, OnRestart::Replay));
         for faulty in [
             r#""timeout":0"#,
             r#""timeout":3601"#,
             r#""llm_timeout":0"#,
             r#""llm_timeout":86401"#,
-            r#""on_restart":"replay""#,
             r#""on_restart":"x""#,
             r#""on_restart":null"#,
             r#""hash":7"#,

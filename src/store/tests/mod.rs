@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod full_disk;
 mod group;
+mod life;
 mod model;
 mod opening;
 mod pages;

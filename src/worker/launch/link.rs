@@ -405,6 +405,34 @@ mod tests {
         }
     }
 
+    fn ask(prompt: &str) -> Ask<&str> {
+        Ask { prompt, model: "default", schema: None }
+    }
+
+    /// WK-1
+    #[test]
+    fn questions_are_in_order_and_no_more_are_open_than_may_be() {
+        let (runs, mut events) = with_run();
+        let asked = |batch, asks: Vec<Ask<&'static str>>| send(&runs, &FromGuard::Asked(TOKEN, batch, asks));
+        asked(1, vec![ask("a"), ask("b")]).expect("allowed");
+        assert!(matches!(events.try_recv(), Ok(RunEvent::Asked(1, asks)) if asks.len() == 2));
+        assert!(asked(3, vec![ask("c")]).is_err());
+        assert!(asked(1, vec![ask("c")]).is_err());
+        assert!(asked(2, Vec::new()).is_err());
+        asked(2, vec![ask("c"); MAX_OPEN_ASKS - 2]).expect("exactly as many as may be");
+        assert!(asked(3, vec![ask("d")]).is_err());
+        runs.answered(TOKEN, 1);
+        asked(3, vec![ask("d")]).expect("there is room again");
+        assert!(send(&runs, &FromGuard::Asked(RunToken(6), 1, vec![ask("x")])).is_err());
+        assert!(send(&runs, &FromGuard::Paused(RunToken(6), 0)).is_err());
+        send(&runs, &FromGuard::Paused(TOKEN, 1)).expect("allowed");
+
+        let (runs, _events) = with_run();
+        let long = "x".repeat(MAX_OPEN_BYTES - 7);
+        send(&runs, &FromGuard::Asked(TOKEN, 1, vec![ask(&long)])).expect("exactly as long as may be");
+        assert!(send(&runs, &FromGuard::Asked(TOKEN, 2, vec![ask("")])).is_err());
+    }
+
     #[test]
     fn unknown_runs_second_introductions_and_garbage_are_violations() {
         let (runs, _events) = with_run();

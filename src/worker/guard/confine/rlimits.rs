@@ -15,7 +15,7 @@ const WORKER_PROCESSES: u64 = 16 + 256;
 const FEWEST_OPEN_FILES: u64 = 128;
 
 /// More than this many processes a worker never may have, whatever its executions add up to.
-const MOST_PROCESSES: u64 = 32 * 1024;
+pub(crate) const MOST_PROCESSES: u64 = 32 * 1024;
 
 /// For the fork server and so for all: no core dumps, which would hold settings, and as many open files as there may be.
 pub(super) fn for_everything() -> Layer {
@@ -47,7 +47,7 @@ pub(crate) struct ExecutionLimit {
     pub(crate) hard: u64,
 }
 
-/// What an execution's process gets. `processes`, when the user is the worker's alone: the user's total.
+/// What an execution's process gets. `processes`: how many its user may have in total; `None` leaves that as it is.
 pub(crate) fn for_execution(limits: &RunLimits, processes: Option<u64>) -> Vec<ExecutionLimit> {
     let both = |resource, value| ExecutionLimit { resource, soft: value, hard: value };
     let mut all = vec![

@@ -154,7 +154,7 @@ fn sockaddr(address: SocketAddr, family: i32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sockets::{Destination, destination};
+    use super::super::address::{Destination, destination};
     use super::*;
 
     #[test]

@@ -8,9 +8,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollFlags};
 use nix::unistd::Pid;
 
+use super::address::{Destination, destination};
 use super::dns::message::MAX_QUESTION_BYTES;
 use super::notify::{Call, Listener};
-use super::sockets::{Attempt, Destination, MAX_SOCKETS, Stub, TcpSocket, destination, inode_of};
+use super::sockets::{Attempt, MAX_SOCKETS, Stub, TcpSocket, inode_of};
 use super::starting::is_start;
 use super::watchlist::Watched;
 use super::{CALLS_PER_TURN, Egress, Script, caller};

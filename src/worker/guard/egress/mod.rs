@@ -6,7 +6,7 @@
 //!        ── UDP to port 53 ───────────────────────▶ guard: answers, and remembers which address it gave for which name
 //! ```
 //!
-//! - [`notify`]: the calls that wait, and their answers; [`caller`]: what they are about;
+//! - [`notify`]: the calls that wait, and their answers; [`caller`] and [`address`]: what they are about;
 //! - [`sockets`]: what the guard keeps of the sockets it made; [`names`]: which names led to which addresses;
 //! - [`dns`]: the name service; [`traffic`]: bytes by connection, from the kernel;
 //! - [`record`]: what is told of it; [`watchlist`]: what is in the guard's epoll;
@@ -20,6 +20,7 @@
 //! - EG-7: the guard never waits for the network; a connection of one script holds up nobody else's.
 //! - EG-8: a connected socket is the script's alone: the guard keeps no duplicate that would hold it open.
 
+mod address;
 mod addressing;
 mod answering;
 mod caller;

@@ -17,7 +17,7 @@ const UNDER_WAY: Duration = Duration::from_millis(20);
 /// How long a count is good for once the limit is reached: whoever asks on and on does not make the guard count on and on.
 const COUNT_STAYS: Duration = Duration::from_millis(5);
 /// Refusals after which an execution is taken for a bomb.
-const MOST_REFUSALS: u32 = 500;
+const MOST_REFUSALS: u32 = 100;
 
 /// True for the calls that start a process or thread.
 pub(super) fn is_start(call: i64) -> bool {

@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::channel::Incoming;
-use super::confine::rlimits::{ExecutionLimit, processes_of_user};
+use super::confine::rlimits::{ExecutionLimit, MOST_PROCESSES, processes_of_user};
 use super::descendants;
 use super::egress::{Egress, EgressConfig};
 use super::execution::{Execution, Phase, failure, verdict_of_report};
@@ -293,7 +293,12 @@ impl Guard {
     fn dispatch(&mut self, run: &Run<'_>, uplink: &mut Uplink) -> bool {
         let Some(fork) = self.waiting.pop_front() else { return false };
         let running = self.by_token.len() + 1;
-        let processes = self.own_user.then(|| self.tell_processes(running, run.limits.processes));
+        // Where the guard grants each process, the kernel's limit is a last resort: it counts all that the user has, in other
+        // containers of the machine too.
+        let processes = match &self.egress {
+            Some(_) => Some(MOST_PROCESSES),
+            None => self.own_user.then(|| self.tell_processes(running, run.limits.processes)),
+        };
         let Some(execution) = self.executions.get_mut(&fork) else { return false };
         self.by_token.insert(run.token, fork);
         self.refill_at.get_or_insert_with(|| Instant::now() + REFILL_AFTER);

@@ -1,5 +1,7 @@
 """What a script sees: its module, its streams, its settings, and what may go on inside it."""
 
+import json
+import struct
 import unittest
 
 from guard import Guard
@@ -191,12 +193,83 @@ class Settings(Case):
 
 
 class Llm(Case):
-    def test_says_that_it_is_not_available(self):
-        for call in ("complete('q', model='m', schema={})", "map(['q'])"):
-            done = self.guard.run("llm." + call).done
-            self.assertEqual("LlmUnavailable", done["error_type"])
-            self.assertTrue(done["error"].startswith("LlmUnavailable: llm.%s is not available" % call.split("(")[0]))
-        self.completed("import airlock\ntry: llm.map([])\nexcept airlock.LlmUnavailable: pass")
+    def started(self, script):
+        execution = self.guard.fork()
+        execution.send_run(script)
+        return execution
+
+    def until(self, execution, kinds):
+        """Waits until these frames have come; returns their payloads."""
+        self.guard.wait(lambda: [kind for kind, _ in execution.frames] == kinds)
+        return [payload for _, payload in execution.frames]
+
+    @staticmethod
+    def answer(execution, *answers):
+        """Sends `(batch, index, last, kind, text)` in one write."""
+        frames = b""
+        for batch, index, last, kind, text in answers:
+            payload = struct.pack("<IIBB", batch, index, last, kind) + text.encode()
+            frames += b"L" + struct.pack("<I", len(payload)) + payload
+        execution.channel.sendall(frames)
+
+    def result(self, execution):
+        execution.finish()
+        return [json.loads(payload) for kind, payload in execution.frames if kind == "V"][0]
+
+    def test_asks_says_that_it_waits_and_takes_the_answer(self):
+        execution = self.started("set_result(llm.complete('q?', schema={}))")
+        asked, idle = self.until(execution, ["A", "I"])
+        texts = [b"q?", b"default", b"{}"]
+        self.assertEqual(struct.pack("<I", 1) + b"".join(struct.pack("<I", len(t)) + t for t in texts), asked)
+        self.assertEqual(struct.pack("<I", 0), idle)
+        self.answer(execution, (1, 0, 1, 0, '{"a": [1]}'))
+        self.assertEqual({"a": [1]}, self.result(execution))
+
+    def test_answers_that_arrive_together_are_all_taken(self):
+        execution = self.started("set_result(llm.map(['a', 'b', 'c']))")
+        self.until(execution, ["A", "I"])
+        self.answer(execution, (1, 0, 0, 0, "A"), (1, 1, 0, 0, "B"), (1, 2, 1, 0, "C"))
+        self.assertEqual(["A", "B", "C"], self.result(execution))
+
+    def test_an_end_without_an_answer_is_an_exception(self):
+        for kind, name in ((1, "LlmTimeout"), (2, "LlmLimit"), (3, "ValueError")):
+            execution = self.started("llm.complete('q')")
+            self.until(execution, ["A", "I"])
+            self.answer(execution, (1, 0, 1, kind, "why"))
+            execution.finish()
+            report = json.loads(execution.frames[-1][1])
+            self.assertEqual((name, name + ": why (line 1)"), (report["error_type"], report["error"]))
+
+    def test_a_thread_that_works_on_is_not_waiting(self):
+        execution = self.started(
+            "import threading\n"
+            "go = threading.Event()\n"
+            "def work():\n"
+            "    while not go.is_set(): pass\n"
+            "threading.Thread(target=work).start()\n"
+            "a = llm.complete('1')\n"
+            "go.set()\n"
+            "set_result([a, llm.complete('2')])"
+        )
+        self.until(execution, ["A"])
+        self.answer(execution, (1, 0, 1, 0, "x"))
+        self.until(execution, ["A", "A", "I"])
+        self.answer(execution, (2, 0, 1, 0, "y"))
+        self.assertEqual(["x", "y"], self.result(execution))
+
+    def test_a_signal_while_it_waits_loses_no_answer(self):
+        execution = self.started(
+            "import signal\n"
+            "def stop(*_): raise TimeoutError\n"
+            "signal.signal(signal.SIGALRM, stop)\n"
+            "signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
+            "try: llm.complete('1')\n"
+            "except TimeoutError: pass\n"
+            "set_result(llm.complete('2'))"
+        )
+        self.until(execution, ["A", "I", "A", "I"])
+        self.answer(execution, (1, 0, 1, 0, "late"), (2, 0, 1, 0, "y"))
+        self.assertEqual("y", self.result(execution))
 
 
 class Concurrency(Case):

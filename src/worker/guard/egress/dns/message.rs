@@ -102,7 +102,7 @@ impl Question {
     }
 
     /// The question to ask a name server: nothing of the script's is in it but name and type.
-    pub(super) fn to_ask(&self, id: u16) -> Vec<u8> {
+    pub(in crate::worker::guard::egress) fn to_ask(&self, id: u16) -> Vec<u8> {
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(self.asked_name(), self.record_type));
@@ -118,7 +118,7 @@ impl Question {
     }
 
     /// Reads what came for the question that was asked under `id`.
-    pub(super) fn understand(&self, bytes: &[u8], id: u16, by_tcp: bool) -> Said {
+    pub(in crate::worker::guard::egress) fn understand(&self, bytes: &[u8], id: u16, by_tcp: bool) -> Said {
         let Ok(message) = Message::from_vec(bytes) else { return Said::Foreign };
         let answers_this = message.queries.first().is_some_and(|query| {
             query.query_type() == self.record_type && query.name().to_lowercase() == self.asked_name()

@@ -1,0 +1,18 @@
+//! What looks encoded, decoded, so that it can be searched too.
+//!
+//! Each file finds its own kind in a text and says how positions of what it decoded map back. What is done with it, how deep
+//! and how often, is `super::scan`'s business.
+
+pub(super) mod escapes;
+pub(super) mod inflate;
+pub(super) mod integers;
+pub(super) mod runs;
+
+/// Whether there are `least` bytes of printable ASCII in a row: what is encoded twice decodes to text first.
+pub(super) fn has_text(bytes: &[u8], least: usize) -> bool {
+    let mut row = 0;
+    bytes.iter().any(|byte| {
+        row = if matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~') { row + 1 } else { 0 };
+        row >= least
+    })
+}

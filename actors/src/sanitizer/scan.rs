@@ -1,0 +1,324 @@
+//! One text searched in every way there is.
+
+use std::ops::Range;
+
+use super::decode::{escapes, inflate, integers, runs};
+use super::form::Form;
+use super::held::hold;
+use super::index::SHORTEST;
+use super::marker;
+use super::needles::{Known, Needles};
+use super::parts::Freedom;
+use super::squeeze::Squeezed;
+
+/// How deep something may be encoded in something encoded.
+const DEEPEST: u32 = 3;
+/// Bytes that may stand between two characters of a value, and so many for each that the value itself has there.
+pub(super) const LONGEST_GAP: usize = 16;
+/// What one compressed text may expand to, in bytes; all of them in one text may expand to that and so many times the text.
+const EXPANDED: usize = 2 * 1024 * 1024;
+const EXPANDED_TIMES: usize = 16;
+/// What may be decoded of one text: so many times its own bytes, and this many more. An ordinary text never gets there.
+const DECODED_TIMES: usize = 12;
+const DECODED_MORE: usize = 64 * 1024;
+
+/// A value that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) range: Range<usize>,
+    pub(super) part: u32,
+    pub(super) form: Form,
+    /// How often in a row.
+    pub(super) count: u64,
+}
+
+/// What was found in a text, and from where on it may belong to something that more text would complete.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) found: Vec<Found>,
+    /// From here on a value may begin.
+    pub(super) value_open: usize,
+    /// From here on something encoded may begin.
+    pub(super) open: usize,
+}
+
+/// What a scan may still do, and what it did.
+#[derive(Debug)]
+pub(super) struct Work {
+    decode: usize,
+    expand: usize,
+    /// Bytes searched, fingerprints taken: what a test counts instead of the time.
+    pub(super) searched: u64,
+    pub(super) fingerprints: u64,
+}
+
+impl Work {
+    pub(super) fn for_text(text: &[u8]) -> Self {
+        let decode = text.len().saturating_mul(DECODED_TIMES).saturating_add(DECODED_MORE);
+        let expand = text.len().saturating_mul(EXPANDED_TIMES).saturating_add(EXPANDED);
+        Self { decode, expand, searched: 0, fingerprints: 0 }
+    }
+
+    /// Whether that much may be decoded.
+    fn allows(&mut self, bytes: usize) -> bool {
+        let allowed = bytes <= self.decode;
+        self.decode = self.decode.saturating_sub(bytes);
+        allowed
+    }
+}
+
+/// Searches `text`. `more`: text may follow, so say from where on something is open.
+pub(super) fn scan(needles: &Needles, text: &[u8], more: bool, work: &mut Work) -> Scan {
+    let mut scan = Scan { value_open: text.len(), open: text.len(), ..Scan::default() };
+    if !needles.is_empty() {
+        Scanner { needles, text, more, depth: 0, least: 0 }.all(&mut scan, work);
+        if more {
+            scan.settle(text);
+        }
+    }
+    scan.found.sort_unstable_by_key(|found| (found.range.start, found.form, found.part));
+    scan
+}
+
+/// As [`scan`], but for values too short for anything but a search for them as they are.
+pub(super) fn scan_long(needles: &Needles, text: &[u8], work: &mut Work) -> Scan {
+    let mut scan = Scan::default();
+    if !needles.is_empty() {
+        Scanner { needles, text, more: false, depth: 0, least: SHORTEST }.all(&mut scan, work);
+    }
+    scan.found.sort_unstable_by_key(|found| (found.range.start, found.form, found.part));
+    scan
+}
+
+struct Scanner<'a> {
+    needles: &'a Needles,
+    text: &'a [u8],
+    more: bool,
+    depth: u32,
+    /// Values shorter than this are left alone: inside something encoded, bytes that mean nothing abound, and a short value
+    /// would be found among them by chance.
+    least: usize,
+}
+
+impl Scanner<'_> {
+    fn all(&self, scan: &mut Scan, work: &mut Work) {
+        work.searched += self.text.len() as u64;
+        let (markers, open_marker) = marker::find(self.text);
+        self.needles.exact.find(self.text, self.least, |part, form, range| {
+            if !overlaps(&markers, &range) {
+                add(&mut scan.found, Found { range, part, form, count: 1 });
+            }
+        });
+        work.fingerprints += self.needles.raw.find(self.text, |needle, range| {
+            if !overlaps(&markers, &range) {
+                scan.found.push(Found { range, part: needle.part, form: needle.form, count: 1 });
+            }
+        });
+        let squeezed = Squeezed::new(self.text, &markers);
+        work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, range| {
+            let origin = squeezed.origin(self.text, range);
+            if let Some((range, form)) = self.accepted(needle.part, needle.form, origin) {
+                scan.found.push(Found { range, part: needle.part, form, count: 1 });
+            }
+        });
+        if self.more {
+            let before_escape = escapes::open_escape(self.text);
+            scan.hold(before_escape);
+            scan.hold_value(open_marker);
+            hold(self.needles, self.text, &squeezed, scan);
+            if before_escape < self.text.len() {
+                // What may turn out to be an escape may not be what it looks like.
+                let text = self.text.get(..before_escape).unwrap_or_default();
+                hold(self.needles, text, &Squeezed::new(text, &marker::find(text).0), scan);
+            }
+        }
+        if self.depth < DEEPEST {
+            self.escapes(scan, work);
+            self.runs(scan, work);
+            self.integers(&squeezed, scan, work);
+        }
+    }
+
+    /// Where a needle is taken to stand, and in what form; `None` if that is ordinary text.
+    fn accepted(&self, part: u32, form: Form, origin: Range<usize>) -> Option<(Range<usize>, Form)> {
+        let known = self.needles.known(part)?;
+        let there = self.text.get(origin.clone())?;
+        let (gaps, longest) = gaps(there);
+        let between = LONGEST_GAP * (known.gap + 1);
+        if longest > between {
+            return self.literal(known, &origin).map(|range| (range, Form::Literal));
+        }
+        let dense = known.part.freedom != Freedom::Word || gaps * 2 >= known.letters;
+        match form {
+            Form::Literal | Form::Case | Form::Escaped => {
+                if let Some(range) = self.literal(known, &origin) {
+                    return Some((range, Form::Literal));
+                }
+                if form == Form::Escaped && gaps * 2 < known.letters {
+                    return Some((origin, Form::Escaped));
+                }
+                let form = spelled(known, there);
+                (form != Form::Separated || dense).then_some((origin, form))
+            }
+            Form::Reversed => (gaps == 0 || dense || same_gaps(known, gaps)).then_some((origin, Form::Reversed)),
+            // The characters at both ends hold some bits of it.
+            Form::Base32 | Form::Base64 | Form::Utf16 => Some((self.widened(origin), form)),
+            other => Some((origin, other)),
+        }
+    }
+
+    fn literal(&self, known: &Known, origin: &Range<usize>) -> Option<Range<usize>> {
+        let value = known.part.text.as_bytes();
+        let lead = value.iter().position(|byte| is_letter(*byte))?;
+        let start = origin.start.checked_sub(lead)?;
+        self.text.get(start..)?.starts_with(value).then_some(start..start + value.len())
+    }
+
+    fn widened(&self, origin: Range<usize>) -> Range<usize> {
+        let encoded =
+            |at: Option<usize>| at.and_then(|at| self.text.get(at)).is_some_and(|byte| runs::in_alphabet(*byte));
+        let start = origin.start - usize::from(encoded(origin.start.checked_sub(1)));
+        start..origin.end + usize::from(encoded(Some(origin.end)))
+    }
+
+    fn escapes(&self, scan: &mut Scan, work: &mut Work) {
+        // What may turn out to be an escape is not looked at as something else.
+        let end = if self.more { escapes::open_escape(self.text) } else { self.text.len() };
+        let Some(unescaped) = self.text.get(..end).and_then(escapes::Unescaped::new) else { return };
+        if !work.allows(unescaped.bytes.len()) {
+            return;
+        }
+        let mut inner = Scan { value_open: unescaped.bytes.len(), open: unescaped.bytes.len(), ..Scan::default() };
+        let scanner = Scanner {
+            needles: self.needles,
+            text: &unescaped.bytes,
+            more: self.more,
+            depth: self.depth + 1,
+            least: SHORTEST,
+        };
+        scanner.all(&mut inner, work);
+        for found in inner.found {
+            let inner_len = found.range.len();
+            let range = unescaped.origin(found.range);
+            // Every character escaped is no need of any language.
+            let form = match found.form.inside(Form::Escaped) {
+                Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
+                form => form,
+            };
+            scan.found.push(Found { range, form, ..found });
+        }
+        let open = inner.open.min(inner.value_open);
+        if self.more && open < unescaped.bytes.len() {
+            scan.hold(unescaped.origin(open..open + 1).start);
+        }
+    }
+
+    fn runs(&self, scan: &mut Scan, work: &mut Work) {
+        // What was found to be a value as a whole need not be decoded.
+        let mut known: Vec<Range<usize>> = scan.found.iter().map(|found| found.range.clone()).collect();
+        known.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let mut known = known.into_iter().peekable();
+        for range in runs::runs(self.text) {
+            while known.next_if(|known| known.end <= range.start).is_some() {}
+            let inside = known.peek().is_some_and(|known| known.start <= range.start && range.end <= known.end);
+            if inside || !runs::is_worth_decoding(self.text, &range) {
+                continue;
+            }
+            let run = runs::Run::new(self.text, &range);
+            for decoded in run.decoded() {
+                if work.allows(decoded.bytes.len()) {
+                    self.inner(&decoded.bytes, decoded.compressed, scan, work, |found| run.origin(&decoded, found));
+                }
+            }
+        }
+    }
+
+    fn integers(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {
+        for digits in integers::digits(squeezed.bytes()) {
+            for list in integers::lists(self.text, squeezed.origin(self.text, digits)) {
+                if work.allows(list.bytes.len()) {
+                    self.inner(&list.bytes, list.compressed, scan, work, |found| list.origin(found));
+                }
+            }
+        }
+    }
+
+    /// Searches what was decoded. Of compressed data, which has no places, all is taken.
+    fn inner(
+        &self,
+        bytes: &[u8],
+        compressed: Option<inflate::Kind>,
+        scan: &mut Scan,
+        work: &mut Work,
+        origin: impl Fn(Range<usize>) -> Range<usize>,
+    ) {
+        let expanded;
+        let (text, outer) = match compressed {
+            Some(kind) => {
+                expanded = inflate::inflate(kind, bytes, EXPANDED.min(work.expand));
+                work.expand -= expanded.len();
+                (expanded.as_slice(), Form::Compressed)
+            }
+            None => (bytes, Form::Nested),
+        };
+        let mut inner = Scan::default();
+        Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
+            .all(&mut inner, work);
+        for found in inner.found {
+            let place = if compressed.is_some() { 0..bytes.len() } else { found.range };
+            scan.found.push(Found { range: origin(place), part: found.part, form: found.form.inside(outer), count: 1 });
+        }
+    }
+}
+
+/// Adds what was found as it is: one after the other without anything between is one, found several times.
+fn add(all: &mut Vec<Found>, found: Found) {
+    match all.last_mut() {
+        Some(last) if last.part == found.part && last.form == found.form && found.range.start <= last.range.end => {
+            last.count += u64::from(found.range.start == last.range.end);
+            last.range.end = last.range.end.max(found.range.end);
+        }
+        _ => all.push(found),
+    }
+}
+
+fn overlaps(markers: &[Range<usize>], range: &Range<usize>) -> bool {
+    let after = markers.partition_point(|marker| marker.end <= range.start);
+    markers.get(after).is_some_and(|marker| marker.start < range.end)
+}
+
+pub(super) fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+/// How often something stands between letters and digits, and the longest such thing in bytes.
+pub(super) fn gaps(text: &[u8]) -> (usize, usize) {
+    let (mut gaps, mut longest, mut current) = (0, 0, 0usize);
+    for &byte in text {
+        if is_letter(byte) {
+            current = 0;
+        } else {
+            gaps += usize::from(current == 0);
+            current += 1;
+            longest = longest.max(current);
+        }
+    }
+    (gaps, longest)
+}
+
+/// As many things between as the value has itself.
+fn same_gaps(known: &Known, found: usize) -> bool {
+    gaps(known.part.text.as_bytes()).0 == found
+}
+
+/// The form of a text that has the letters and digits of a value in order, but is not the value.
+fn spelled(known: &Known, there: &[u8]) -> Form {
+    let value = known.part.text.as_str();
+    let core = value.trim_matches(|character: char| !character.is_alphanumeric());
+    let there = String::from_utf8_lossy(there);
+    if there.to_lowercase() == core.to_lowercase() || there.to_uppercase() == core.to_uppercase() {
+        return Form::Case;
+    }
+    let bare = |text: &str| text.chars().filter(|c| !matches!(c, '\\' | '"' | '\'')).collect::<String>();
+    if bare(&there) == bare(core) { Form::Escaped } else { Form::Separated }
+}

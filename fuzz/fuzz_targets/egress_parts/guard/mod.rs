@@ -1,0 +1,3 @@
+//! As the package has them.
+
+pub mod egress;

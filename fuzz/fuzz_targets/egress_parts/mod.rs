@@ -1,0 +1,3 @@
+//! In folders as the package has them.
+
+pub mod guard;
