@@ -106,8 +106,9 @@ pub const LAYERS: &[Spec] = &[
         name: CGROUPS,
         does: "memory and processes of an execution as a whole are limited by the kernel, with nothing to be had between two samples",
         floor: false,
-        turn_on: "a server that can make control groups below its own: started as root outside of a container, as a systemd service with \
-                  Delegate=yes, or in a container whose /sys/fs/cgroup can be written",
+        turn_on: "a server that can make control groups below its own: started as root outside of a container; as a systemd service \
+                  with Delegate=yes; or in a container whose /sys/fs/cgroup can be written (Docker 28: --security-opt \
+                  writable-cgroups=true; Podman: --security-opt unmask=/sys/fs/cgroup)",
     },
     Spec {
         name: NAMESPACES,
