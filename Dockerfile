@@ -3,9 +3,17 @@
 # It also runs with `--user 1000` and with `--cap-drop ALL`; then workers have no users of their own, and `airlock doctor`
 # inside says so.
 
+FROM node:22-bookworm-slim AS ui
+WORKDIR /src/static
+COPY static/package.json static/package-lock.json static/.npmrc ./
+RUN npm ci
+COPY static .
+RUN npm run build
+
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+COPY --from=ui /src/static/dist static/dist
 RUN cargo build --release --locked --package airlock
 
 FROM debian:bookworm-slim

@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test deps lint licences test-python test-rust test-clients hostile fuzz crash bench clean
+.PHONY: help run demo build ui test deps lint licences test-python test-rust test-clients test-ui test-browser hostile fuzz crash bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,24 @@ run: build ## Build Airlock and start it on port 9090 with its data in ./data
 demo: build ## Show the whole story on a temporary instance
 	@target/release/airlock demo
 
-build: deps ## Build the release binary
+build: deps ui ## Build the release binary, with the web UI in it where npm is there
 	$(CARGO) build --release --locked --package airlock
 
-test: deps lint licences test-python test-rust test-clients fuzz ## Install what the tests need and run them all
+# The web UI, built into static/dist, which cargo embeds. Without npm there is none, and the page says how to build it.
+NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2>/dev/null && command -v npm)
+UI_SOURCES := $(shell find static -type f -not -path '*/node_modules/*' -not -path 'static/dist/*')
+
+ui: $(if $(NPM),static/dist/index.html) ## Build the web UI
+	@test -n "$(NPM)" || echo "npm (Node.js 20.19 or later) is missing: building without the web UI" >&2
+
+static/dist/index.html: static/node_modules/.package-lock.json $(UI_SOURCES)
+	npm --prefix static run build
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm --prefix $* ci
+	@touch $@
+
+test: deps lint licences test-python test-ui test-rust test-clients test-browser fuzz ## Install what the tests need and run them all
 
 # What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
 deps:
@@ -88,6 +102,17 @@ $(CLIENTS)/installed: tests/clients/requirements.txt
 	/usr/bin/python3 -m venv $(CLIENTS)
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
 	@touch $@
+
+test-ui: ui ## Check, lint and test the web UI, and measure its first load
+	npm --prefix static run check
+	npm --prefix static run lint
+	npm --prefix static test
+
+test-browser: ui tests/browser/node_modules/.package-lock.json ## Drive the built binary in Chromium, from the first visit on
+	@for tool in chromium curl openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; }
+	$(CARGO) build --locked --package airlock
+	npm --prefix tests/browser test
 
 crash: ## Kill a real server at random moments: make crash ROUNDS=500
 	AIRLOCK_CRASH_ROUNDS=$(or $(ROUNDS),500) $(CARGO) test --locked --package airlock --test crash -- --nocapture

@@ -25,6 +25,12 @@ impl Admin {
         Ok(Self { client, base, token })
     }
 
+    /// Changes something.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.client.put(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
     async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value> {
         let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
         let request = if let Some(body) = body { request.json(body) } else { request };

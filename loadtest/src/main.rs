@@ -4,6 +4,7 @@
 //! does. Loopback only, bounded counts. `airlock-loadtest --airlock target/release/airlock`.
 
 mod agent;
+mod egress;
 mod floor;
 mod measure;
 mod paused;
@@ -68,6 +69,24 @@ struct Args {
 /// One part measured by itself.
 #[derive(Subcommand)]
 enum Only {
+    /// What the guard adds to a script's requests over loopback.
+    Egress {
+        /// The binary to start on a temporary data folder.
+        #[arg(long, value_name = "PATH")]
+        airlock: PathBuf,
+        /// The bare Python; the one that Airlock finds.
+        #[arg(long, value_name = "PATH", default_value = "/usr/bin/python3")]
+        python: String,
+        /// How often the two take turns.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=200))]
+        rounds: u32,
+        /// Requests of each kind in a round.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
+        /// Print JSON instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
     /// How fast text is scrubbed, on one core, without a server.
     Sanitizer {
         /// How often each text is scrubbed.
@@ -99,9 +118,17 @@ struct Gathered {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    if let Some(Only::Sanitizer { rounds, json }) = args.only {
-        report::print(&sanitizer::rows(rounds)?, &format!("texts of 8 MiB, scrubbed {rounds} times each"), json);
-        return Ok(());
+    match &args.only {
+        Some(Only::Sanitizer { rounds, json }) => {
+            report::print(&sanitizer::rows(*rounds)?, &format!("texts of 8 MiB, scrubbed {rounds} times each"), *json);
+            return Ok(());
+        }
+        Some(Only::Egress { airlock, python, rounds, count, json }) => {
+            let note = format!("{rounds} rounds of {count} requests of each kind; medians of the rounds");
+            report::print(&egress::rows(airlock, python, *rounds, *count).await?, &note, *json);
+            return Ok(());
+        }
+        None => {}
     }
     if let (Some(executions), Some(binary)) = (args.paused, &args.airlock) {
         return measure_paused(&args, binary, executions).await;

@@ -3,12 +3,14 @@
 //! May use: the core's façade and domain, warp's filters, hyper. Knows nothing of the store or the workers.
 //!
 //! - `server` accepts connections, `router` finds the handler, `routes` are the handlers, one file a group.
+//! - `assets` is the web UI's files, as they were built and embedded.
 //! - `auth`, `body`, `budget`, `fields`, `hosts`, `base_url` read requests; `json`, `views`, `problem` write responses.
 //!
 //! Invariants: nothing from a request's body, no secret and no execution's id is in a log line or an error (HT-1); a
 //! call that changes state runs to its end even when the client hangs up (HT-2); every error is a problem of
 //! [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) and the core's errors are mapped in one place (HT-3).
 
+mod assets;
 mod auth;
 mod base_url;
 mod body;
@@ -37,8 +39,8 @@ pub use server::{Server, ServerConfig};
 use budget::Budget;
 use router::{Route, at, delete, first_of, get, post, put};
 use routes::{
-    admin_credentials, admin_doctor, admin_executions, admin_profiles, admin_session, admin_sessions, credentials,
-    events, execute, executions, health, profiles, ui,
+    admin_credentials, admin_doctor, admin_executions, admin_overview, admin_profiles, admin_server, admin_session,
+    admin_sessions, credentials, events, execute, executions, health, profiles, ui,
 };
 
 /// What handlers share.
@@ -79,8 +81,11 @@ fn routes(app: &Arc<App>) -> Route {
         at(app, "/profiles/{id}", [get(profiles::one)]),
         at(app, "/profiles/{id}/credentials", [post(profiles::attach), delete(profiles::detach)]),
         at(app, "/", [get(ui::page)]),
+        at(app, "/assets/{name}", [get(ui::asset)]),
         at(app, "/style.css", [get(ui::style)]),
         at(app, "/skill.md", [get(ui::skill)]),
+        at(app, "/api/admin/overview", [get(admin_overview::overview)]),
+        at(app, "/api/admin/server", [get(admin_server::server)]),
         at(app, "/api/admin/status", [get(admin_session::status)]),
         at(app, "/api/admin/setup", [post(admin_session::setup)]),
         at(app, "/api/admin/login", [post(admin_session::login)]),

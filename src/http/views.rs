@@ -25,6 +25,7 @@ pub(super) fn admin_credential(
 ) {
     object.text("name", credential.name.as_str());
     object.text("description", &credential.description);
+    object.text("described_by", credential.described_by.as_str());
     object.flag("has_value", credential.has_value);
     object.flag("secret", credential.secret);
     object.time("created_at", credential.created_at);
@@ -36,11 +37,17 @@ pub(super) fn admin_credential(
 }
 
 /// A profile as agents see it. `credentials` has at least its own, sorted by name.
-pub(super) fn profile(
+pub(super) fn profile(object: &mut Object<'_>, record: &ProfileRecord, credentials: &[CredentialView], now: Timestamp) {
+    profile_members(object, record, credentials, now, false);
+}
+
+/// What both see of a profile; with `authors`, whose words the descriptions of its credentials are.
+fn profile_members(
     object: &mut Object<'_>,
     profile: &ProfileRecord,
     credentials: &[CredentialView],
     now: Timestamp,
+    authors: bool,
 ) {
     object.text("id", profile.id.as_str());
     object.text("description", &profile.description);
@@ -53,6 +60,9 @@ pub(super) fn profile(
         let known = known.ok().and_then(|index| credentials.get(index));
         object.text("name", name.as_str());
         object.text("description", known.map_or("", |credential| &credential.description));
+        if let Some(credential) = known.filter(|_| authors) {
+            object.text("described_by", credential.described_by.as_str());
+        }
         object.flag("value_exists", known.is_some_and(|credential| credential.has_value));
     });
     match &profile.allowed_hosts {
@@ -71,7 +81,8 @@ pub(super) fn admin_profile(
     credentials: &[CredentialView],
     now: Timestamp,
 ) {
-    profile(object, record, credentials, now);
+    profile_members(object, record, credentials, now, true);
+    object.text("described_by", record.described_by.as_str());
     let limits = &record.limits;
     object.object("limits", |object| {
         object.number_or_null("memory_bytes", limits.memory_bytes);
@@ -256,7 +267,7 @@ pub(super) fn is_settled(status: Status) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use airlock_actors::domain::{ErrorType, Limits, OnRestart, Redaction, Usage};
+    use airlock_actors::domain::{ErrorType, Limits, Maker, OnRestart, Redaction, Usage};
 
     use super::*;
 
@@ -386,6 +397,7 @@ mod tests {
         let credential = |name: &str, has_value| CredentialView {
             name: name.parse().expect("a name"),
             description: format!("about {name}"),
+            described_by: Maker::Agent,
             has_value,
             secret: true,
             created_at: at(0),
@@ -395,6 +407,7 @@ mod tests {
         let record = ProfileRecord {
             id: "ark_abcdefghijklmnopqrstuvwx".parse().expect("an id"),
             description: "d".to_owned(),
+            described_by: Maker::Person,
             credentials: ["B", "A", "GONE"].into_iter().map(|name| name.parse().expect("a name")).collect(),
             key: None,
             key_version: 0,
@@ -417,21 +430,21 @@ mod tests {
             r#""created_at":"2023-11-14T22:13:20.000Z","updated_at":"2023-11-14T22:13:20.001Z","last_used_at":null"#
         );
         assert_eq!(text(json::object(0, |o| profile(o, &record, &credentials, at(9)))), format!("{agent}}}"));
-        let admin = concat!(
-            r#","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"open_files":null,"tmp_bytes":null,"#,
-            r#""output_bytes":null},"on_leak":"record","suspended":false}"#
+        let more = concat!(
+            r#","described_by":"person","limits":{"memory_bytes":1,"cpu_seconds":null,"processes":null,"#,
+            r#""open_files":null,"tmp_bytes":null,"output_bytes":null},"on_leak":"record","suspended":false}"#
         );
-        assert_eq!(
-            text(json::object(0, |o| admin_profile(o, &record, &credentials, at(9)))),
-            format!("{agent}{admin}")
-        );
+        let authored = agent.replace(r#","value_exists""#, r#","described_by":"agent","value_exists""#);
+        let unknown = r#""name":"GONE","description":"","#;
+        let admin = authored.replace(&format!(r#"{unknown}"described_by":"agent","#), unknown) + more;
+        assert_eq!(text(json::object(0, |o| admin_profile(o, &record, &credentials, at(9)))), admin);
         let expired = text(json::object(0, |o| profile(o, &record, &credentials, at(10))));
         assert!(expired.contains(r#""status":"expired""#));
         let used = text(json::object(0, |o| admin_credential(o, &credentials[0], &[&record.id], &Weaknesses::new())));
         assert_eq!(
             used,
             concat!(
-                r#"{"name":"A","description":"about A","has_value":true,"secret":true,"#,
+                r#"{"name":"A","description":"about A","described_by":"agent","has_value":true,"secret":true,"#,
                 r#""created_at":"2023-11-14T22:13:20.000Z","updated_at":"2023-11-14T22:13:20.005Z","#,
                 r#""used_by":["ark_abcdefghijklmnopqrstuvwx"]}"#
             )

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn a_value_starts_with_the_version_of_its_table() {
         assert_eq!(encode(PROFILES, &7u64).expect("encodes"), [2, 7]);
-        assert_eq!(encode(CREDENTIALS, &7u64).expect("encodes"), [1, 7]);
+        assert_eq!(encode(META, &7u64).expect("encodes"), [1, 7]);
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
         let longer = [bytes.as_slice(), &[0]].concat();
         for damaged in (0..bytes.len()).map(|end| &bytes[..end]).chain([longer.as_slice()]) {
             let error = decode::<(String, u64)>(CREDENTIALS, damaged).expect_err("damaged");
-            assert!(error.to_string().contains("credentials.v1"), "{error}");
+            assert!(error.to_string().contains("credentials.v2"), "{error}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! | `meta.v1` | `schema` | the schema's number, 4 bytes, big-endian, for good: every Airlock must be able to read it |
 //! | | `key_check` | codec, `SealedSecret` |
 //! | | `admin_password` | codec, text (PHC string) |
-//! | `credentials.v1` | name | codec, `CredentialRecord` |
+//! | `credentials.v2` | name | codec, `CredentialRecord` |
 //! | `profiles.v2` | profile id (28) | codec, `ProfileRecord` |
 //! | `sessions.v1` | SHA-256 of the token (32) | codec, `SessionRecord` |
 //! | `executions.v2` | execution id (41) | codec, `ExecutionRecord` |
@@ -32,7 +32,7 @@ pub(super) type Values = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) type Index = TableDefinition<'static, &'static [u8], ()>;
 
 pub(super) const META: Values = TableDefinition::new("meta.v1");
-pub(super) const CREDENTIALS: Values = TableDefinition::new("credentials.v1");
+pub(super) const CREDENTIALS: Values = TableDefinition::new("credentials.v2");
 pub(super) const PROFILES: Values = TableDefinition::new("profiles.v2");
 pub(super) const SESSIONS: Values = TableDefinition::new("sessions.v1");
 pub(super) const EXECUTIONS: Values = TableDefinition::new("executions.v2");

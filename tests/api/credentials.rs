@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Admin, keys, ready_profile, shared, time};
 
-const MEMBERS: [&str; 7] = ["created_at", "description", "has_value", "name", "secret", "updated_at", "used_by"];
+const MEMBERS: [&str; 8] =
+    ["created_at", "described_by", "description", "has_value", "name", "secret", "updated_at", "used_by"];
 
 fn members(credential: &Value) -> Vec<&str> {
     keys(credential).into_iter().filter(|key| *key != "warnings").collect()

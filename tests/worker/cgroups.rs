@@ -186,3 +186,52 @@ async fn what_a_killed_server_left_is_gone_when_the_next_has_a_worker() {
         assert!(begin.elapsed() < DEADLINE, "groups of a killed server stayed");
     }
 }
+
+/// What the system's own checks would let a script do, as its user owns the groups.
+const ESCAPE: &str = "import os, stat
+def refused(act):
+    try:
+        act()
+    except PermissionError:
+        return True
+    return False
+def is_file(descriptor):
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+group = settings['GROUP']
+folder = os.path.dirname(group)
+set_result([
+    refused(lambda: open(group + '/cgroup.procs', 'w').write('0')),
+    refused(lambda: open(group + '/' + settings['LIMIT'], 'w').write('-1')),
+    refused(lambda: os.mkdir(folder + '/mine')),
+    refused(lambda: os.rmdir(folder + '/execution-1')),
+    refused(lambda: os.listdir(folder)),
+    any(map(is_file, range(200))),
+])";
+
+#[tokio::test]
+async fn a_script_changes_no_group_and_keeps_no_way_into_one() {
+    let worker = Worker::launch().await;
+    if !used(&worker) {
+        return;
+    }
+    let mut sibling = worker.start("import os, signal\nprint(os.getpid(), flush=True)\nsignal.pause()");
+    sibling.until_printed("\n").await;
+    let pid = String::from_utf8_lossy(&sibling.stdout).trim().parse().expect("a pid");
+    let [memory, processes] = groups_of(pid).expect("has groups");
+    let owner = |path: &Path| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path).expect("is there"));
+    let limit = if memory == processes { "memory.max" } else { "memory.limit_in_bytes" };
+    let user = owner(Path::new(&format!("/proc/{pid}")));
+    assert_eq!(
+        (owner(&memory.join("cgroup.procs")), owner(&memory.join(limit))),
+        (user, user),
+        "there is something to refuse"
+    );
+    let group = memory.to_str().expect("text");
+    let run = worker.start_with(ESCAPE, &[("GROUP", group), ("LIMIT", limit)], RunLimits::DEFAULT).end().await;
+    assert_eq!(run.value(), serde_json::json!([true, true, true, true, true, false]));
+    worker.link().kill(sibling.token);
+    sibling.end().await;
+}

@@ -126,6 +126,8 @@ impl Core {
                 next_executor: AtomicUsize::new(0),
                 configuration: Mutex::new(()),
                 draining: AtomicBool::new(false),
+                overviews: super::overview::Recent::default(),
+                config,
                 judging: Semaphore::new(JUDGING_AT_ONCE),
                 turns: super::idempotency::Turns::default(),
             }),

@@ -10,6 +10,7 @@ mod events;
 mod executions;
 mod idempotency;
 mod llm;
+mod overview;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -30,12 +31,13 @@ pub use events::{Cursor, ExecutionEvent, Follower};
 pub use executions::{ExecutionDetail, Readiness, Submission};
 pub use idempotency::MAX_KEY_BYTES;
 pub use llm::RespondError;
+pub use overview::{Bucket, Durations, LiveCounts, MOST_COUNTED, Outcomes, Overview, Span};
 pub use retention::Retention;
 
-pub use crate::profile_registry::{Maker, ProfileChange};
+pub use crate::profile_registry::ProfileChange;
 pub use crate::vault::{CredentialChange, CredentialView, NewCredential, SlotsCreated, Weaknesses};
 
-use crate::domain::{CredentialName, ProfileId, ProfileRecord, Secret};
+use crate::domain::{CredentialName, Maker, ProfileId, ProfileRecord, Secret};
 use crate::execution::Parts;
 use crate::ports::SessionRecord;
 use crate::profile_registry::{self as registry, KeyIssue, ProfileRegistry};
@@ -63,6 +65,8 @@ struct Inner {
     /// Held by whatever reads one actor to change another.
     configuration: Mutex<()>,
     draining: AtomicBool,
+    overviews: overview::Recent,
+    config: CoreConfig,
     /// Answers that are judged by their schema at a time.
     judging: Semaphore,
     /// Submissions with an idempotency key.
@@ -273,6 +277,11 @@ impl Core {
         peer: IpAddr,
     ) -> Result<(), SessionError> {
         self.inner.sessions.change_password(token, current, new, peer).await
+    }
+
+    /// How it was set up, for views.
+    pub fn config(&self) -> &CoreConfig {
+        &self.inner.config
     }
 
     /// The time, for views.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::SealedSecret;
+use super::{Maker, SealedSecret};
 
 /// Longest description of a credential or profile, in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 4096;
@@ -71,8 +71,10 @@ impl fmt::Debug for CredentialName {
 pub struct CredentialRecord {
     /// Unique.
     pub name: CredentialName,
-    /// The words of whoever made the slot, often an agent: untrusted text.
+    /// What it is for, often in an agent's words: untrusted text.
     pub description: String,
+    /// Whose words that is.
+    pub described_by: Maker,
     /// The value, once a person has filled it in.
     pub value: Option<SealedSecret>,
     /// False marks plain configuration (a host name), which is not redacted.

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod limits;
 pub mod llm;
+pub mod maker;
 pub mod profile;
 pub mod secret;
 
@@ -20,5 +21,6 @@ pub use idempotency::IdempotencyRecord;
 pub use ids::{ExecutionId, InvalidId, ProfileId};
 pub use limits::{Limits, RunLimits};
 pub use llm::{LlmEnd, LlmExchange, LlmRequestId};
+pub use maker::Maker;
 pub use profile::{ProfileRecord, ProfileStatus};
 pub use secret::{SealedSecret, Secret};

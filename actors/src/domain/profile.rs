@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialName, Limits, ProfileId, SealedSecret};
+use super::{CredentialName, Limits, Maker, ProfileId, SealedSecret};
 
 /// What a profile can do now. Only `Locked` runs scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,8 +38,10 @@ impl ProfileStatus {
 pub struct ProfileRecord {
     /// Public name.
     pub id: ProfileId,
-    /// Whoever made it says what it is for: untrusted text.
+    /// What it is for: untrusted text.
     pub description: String,
+    /// Whose words that is.
+    pub described_by: Maker,
     /// What its scripts get as `settings`.
     pub credentials: BTreeSet<CredentialName>,
     /// The HMAC secret, sealed; `None` until the profile is locked.

@@ -72,6 +72,13 @@ impl Directory {
         self.live.get(id).map(|live| live.view.borrow().clone())
     }
 
+    /// Looks at each live execution in turn.
+    pub fn each(&self, mut look: impl FnMut(&ExecutionView)) {
+        for live in self.live.iter() {
+            look(&live.view.borrow());
+        }
+    }
+
     /// To wait for a live execution to change.
     pub fn watch(&self, id: &ExecutionId) -> Option<watch::Receiver<ExecutionView>> {
         self.live.get(id).map(|live| live.view.clone())

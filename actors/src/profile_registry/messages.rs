@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Authority;
 use crate::core::ConfigError;
-use crate::domain::{CredentialName, Limits, ProfileId, ProfileRecord, Secret};
+use crate::domain::{CredentialName, Limits, Maker, ProfileId, ProfileRecord, Secret};
 
 /// All profiles, oldest first: for lists.
 #[derive(Message)]
@@ -33,15 +33,6 @@ pub struct Create {
     pub description: String,
     /// Whose room it takes.
     pub by: Maker,
-}
-
-/// Who makes a profile: agents, who need no session, may make fewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maker {
-    /// Whoever reaches the agents' interface.
-    Agent,
-    /// The administrator.
-    Person,
 }
 
 /// Adds credentials to an unlocked profile; that they exist was checked before.

@@ -26,13 +26,13 @@ use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handle
 pub use authority::Authority;
 pub use messages::{
     Attach, Authorize, Create, Delete, Detach, DetachEverywhere, Find, FlushUse, IssueKey, KeyIssue, Leaked, List,
-    Maker, ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
+    ProfileChange, Refusal, Revoke, Update, Used, UsersOf,
 };
 pub(crate) use rules::editable;
 
 use crate::core::{ConfigError, Unavailable};
 use crate::crypto::Keyring;
-use crate::domain::{ProfileId, ProfileRecord, Secret};
+use crate::domain::{Maker, ProfileId, ProfileRecord, Secret};
 use crate::ports::{Clock, Entropy, Store, StoreError, Write};
 
 /// Most profiles there can be.
@@ -242,7 +242,7 @@ impl Handler<Create> for ProfileRegistry {
             return at_once(Err(ConfigError::TooMany(most)));
         }
         let id = ProfileId::generate(&*self.ports.entropy);
-        let record = rules::new_profile(id, description, self.ports.clock.now());
+        let record = rules::new_profile(id, description, by, self.ports.clock.now());
         self.commit(vec![record.clone()], record)
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::messages::{KeyIssue, ProfileChange, Refusal};
 use crate::core::ConfigError;
 use crate::crypto::{Keyring, SealContext};
-use crate::domain::{CredentialName, Limits, ProfileId, ProfileRecord, ProfileStatus, Secret, ids};
+use crate::domain::{CredentialName, Limits, Maker, ProfileId, ProfileRecord, ProfileStatus, Secret, ids};
 use crate::ports::Entropy;
 
 /// Letters and digits of the secret half of a key: 48 of them are about 285 bits.
@@ -20,10 +20,11 @@ fn key_context(record: &ProfileRecord) -> SealContext<'_> {
     SealContext { table: "profile", record: record.id.as_str(), field: "key", version: record.key_version }
 }
 
-pub(super) fn new_profile(id: ProfileId, description: String, now: Timestamp) -> ProfileRecord {
+pub(super) fn new_profile(id: ProfileId, description: String, by: Maker, now: Timestamp) -> ProfileRecord {
     ProfileRecord {
         id,
         description,
+        described_by: by,
         credentials: BTreeSet::new(),
         key: None,
         key_version: 0,
@@ -70,6 +71,7 @@ pub(super) fn without(mut record: ProfileRecord, name: &CredentialName, now: Tim
 pub(super) fn updated(mut record: ProfileRecord, change: ProfileChange) -> ProfileRecord {
     if let Some(description) = change.description {
         record.description = description;
+        record.described_by = Maker::Person;
     }
     if let Some(expires_at) = change.expires_at {
         record.expires_at = expires_at;

@@ -324,7 +324,8 @@ async fn agents_stop_where_the_administrator_still_has_room() {
     let world = World::new().await;
     let entropy = SeededEntropy::new(1);
     let now = FakeClock::epoch();
-    let profile = |_| Write::PutProfile(rules::new_profile(ProfileId::generate(&entropy), String::new(), now));
+    let profile =
+        |_| Write::PutProfile(rules::new_profile(ProfileId::generate(&entropy), String::new(), Maker::Agent, now));
     world.store.commit((1..MAX_PROFILES_FOR_AGENTS).map(profile).collect()).await.unwrap();
     let at_the_limit = world.restarted().await;
     at_the_limit.create(Maker::Agent).await.unwrap();

@@ -7,7 +7,7 @@ use actix::Message;
 use jiff::Timestamp;
 
 use crate::core::{ConfigError, Unavailable};
-use crate::domain::{CredentialName, CredentialRecord, Secret};
+use crate::domain::{CredentialName, CredentialRecord, Maker, Secret};
 use crate::sanitizer::Weakness;
 
 /// A credential, without its value.
@@ -17,6 +17,8 @@ pub struct CredentialView {
     pub name: CredentialName,
     /// Untrusted text.
     pub description: String,
+    /// Whose words that is.
+    pub described_by: Maker,
     /// Whether a person has filled it in.
     pub has_value: bool,
     /// False: plain configuration, which is not redacted.
@@ -32,6 +34,7 @@ impl From<&CredentialRecord> for CredentialView {
         Self {
             name: record.name.clone(),
             description: record.description.clone(),
+            described_by: record.described_by,
             has_value: record.value.is_some(),
             secret: record.secret,
             created_at: record.created_at,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::messages::{CredentialChange, NewCredential, Setting};
 use crate::core::{ConfigError, Unavailable};
 use crate::crypto::{Keyring, SealContext};
-use crate::domain::{CredentialName, CredentialRecord, SealedSecret, Secret};
+use crate::domain::{CredentialName, CredentialRecord, Maker, SealedSecret, Secret};
 
 fn context(name: &CredentialName, version: u64) -> SealContext<'_> {
     SealContext { table: "credential", record: name.as_str(), field: "value", version }
@@ -30,19 +30,26 @@ pub(super) fn new_slots(
             skipped.push(slot.name);
             continue;
         }
-        let record = empty_record(slot.name.clone(), slot.description, slot.secret, now);
+        let record = empty_record(slot.name.clone(), slot.description, Maker::Agent, slot.secret, now);
         created.insert(slot.name, record);
     }
     (created.into_values().collect(), skipped)
 }
 
-fn empty_record(name: CredentialName, description: String, secret: bool, now: Timestamp) -> CredentialRecord {
-    CredentialRecord { name, description, value: None, secret, version: 0, created_at: now, updated_at: now }
+fn empty_record(
+    name: CredentialName,
+    description: String,
+    described_by: Maker,
+    secret: bool,
+    now: Timestamp,
+) -> CredentialRecord {
+    let (created_at, updated_at) = (now, now);
+    CredentialRecord { name, description, described_by, value: None, secret, version: 0, created_at, updated_at }
 }
 
 /// A record for a credential that a person made.
 pub(super) fn new_record(new: NewCredential, now: Timestamp, keyring: &Keyring) -> CredentialRecord {
-    let record = empty_record(new.name, new.description, new.secret, now);
+    let record = empty_record(new.name, new.description, Maker::Person, new.secret, now);
     changed(&record, CredentialChange { value: new.value, ..CredentialChange::default() }, now, keyring)
 }
 
@@ -57,6 +64,7 @@ pub(super) fn changed(
     let mut record = before.clone();
     if let Some(description) = change.description {
         record.description = description;
+        record.described_by = Maker::Person;
     }
     if let Some(secret) = change.secret {
         record.secret = secret;

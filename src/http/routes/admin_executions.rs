@@ -2,6 +2,7 @@
 
 use airlock_actors::domain::{ExecutionId, ProfileId};
 use http::StatusCode;
+use jiff::Timestamp;
 
 use super::executions::{filter, listed, listing, shown};
 use super::{Answer, Call, done, json_response, ok, to_the_end};
@@ -9,12 +10,13 @@ use crate::http::base_url::base_url;
 use crate::http::problem::Problem;
 use crate::http::{auth, views};
 
-/// `GET /api/admin/executions?profile_id=&status=&limit=&cursor=`: newest first.
+/// `GET /api/admin/executions?profile_id=&status=&since=&limit=&cursor=`: newest first.
 pub(in crate::http) async fn list(call: Call) -> Answer {
     auth::admin(&call).await?;
     let profile_id: Option<ProfileId> = filter(&call, "profile_id", "is not a profile's id", |text| text.parse().ok())?;
+    let since = filter(&call, "since", "is not a time such as 2030-01-31T12:00:00Z", time)?;
     let query = listing(&call, profile_id)?;
-    listed(&call, query).await
+    listed(&call, query, since).await
 }
 
 /// `GET /api/admin/executions/{id}`
@@ -23,6 +25,11 @@ pub(in crate::http) async fn detail(call: Call) -> Answer {
     let id: ExecutionId = call.id("execution")?;
     let detail = call.app.core.execution_detail(&id).await?;
     ok(views::execution_detail(&detail.ok_or_else(|| Problem::no_such("execution"))?))
+}
+
+/// A moment with its offset.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|_| !text.contains('['))
 }
 
 /// `DELETE /api/admin/executions/{id}`: of a finished one.

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use airlock_actors::core::{Maker, ProfileChange};
+use airlock_actors::core::ProfileChange;
 use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
 use airlock_actors::domain::limits::MIB;
-use airlock_actors::domain::{Limits, ProfileRecord, Secret};
+use airlock_actors::domain::{Limits, Maker, ProfileRecord, Secret};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 

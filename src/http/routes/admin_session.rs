@@ -11,10 +11,14 @@ use crate::http::fields::{self, secret};
 use crate::http::problem::{Fault, Problem};
 use crate::http::{auth, json};
 
-/// `GET /api/admin/status`
+/// `GET /api/admin/status`: needs no session, and says whether the request has one.
 pub(in crate::http) async fn status(call: Call) -> Answer {
     let setup_required = call.app.core.setup_required().await;
-    ok(json::object(32, |object| object.flag("setup_required", setup_required)))
+    let signed_in = auth::admin(&call).await.is_ok();
+    ok(json::object(64, |object| {
+        object.flag("setup_required", setup_required);
+        object.flag("signed_in", signed_in);
+    }))
 }
 
 /// `POST /api/admin/setup`

@@ -5,6 +5,7 @@ use std::time::Duration;
 use airlock_actors::core::Unavailable;
 use airlock_actors::domain::{ExecutionId, ExecutionView, LlmRequestId, ProfileId, Status};
 use airlock_actors::ports::ExecutionQuery;
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{Answer, Call, max_body, ok, to_the_end};
@@ -67,7 +68,7 @@ pub(in crate::http) async fn cancel(call: Call) -> Answer {
 pub(in crate::http) async fn list(call: Call) -> Answer {
     let profile_id = signature::prove(&call).await?;
     let query = listing(&call, Some(profile_id))?;
-    listed(&call, query).await
+    listed(&call, query, None).await
 }
 
 const DEFAULT_PAGE: u64 = 50;
@@ -82,10 +83,14 @@ pub(super) fn listing(call: &Call, profile_id: Option<ProfileId>) -> Result<Exec
 }
 
 /// A page of executions. A cursor is the last one's id: ids sort by time, so what arrives meanwhile comes on no later page.
-pub(super) async fn listed(call: &Call, query: ExecutionQuery) -> Answer {
+/// Those accepted before `since` are left out.
+pub(super) async fn listed(call: &Call, query: ExecutionQuery, since: Option<Timestamp>) -> Answer {
     let limit = query.limit;
     // One more than is shown tells whether there is a next page.
-    let found = call.app.core.list_executions(ExecutionQuery { limit: limit + 1, ..query }).await?;
+    let mut found = call.app.core.list_executions(ExecutionQuery { limit: limit + 1, ..query }).await?;
+    if let Some(since) = since {
+        found.truncate(found.partition_point(|record| record.created_at >= since));
+    }
     let (page, rest) = found.split_at(limit.min(found.len()));
     ok(json::object(64 + 512 * page.len(), |object| {
         object.objects("executions", page, views::listed_execution);

@@ -1,8 +1,8 @@
 //! Profiles as agents put them together; what administrators do with them besides is in `admin_profiles`.
 
-use airlock_actors::core::{CredentialView, Maker};
+use airlock_actors::core::CredentialView;
 use airlock_actors::domain::credential::MAX_DESCRIPTION_BYTES;
-use airlock_actors::domain::{CredentialName, ProfileRecord};
+use airlock_actors::domain::{CredentialName, Maker, ProfileRecord};
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use jiff::Timestamp;

@@ -1,39 +1,49 @@
-//! What a person or an agent finds first: the page and the agents' guide. The web UI will take the page's place.
+//! What a person or an agent finds first: the web UI and the agents' guide.
 
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_FRAME_OPTIONS};
 use warp::reply::Response;
 
 use super::{Answer, Call};
+use crate::http::assets;
 use crate::http::base_url::base_url;
+use crate::http::problem::Problem;
 
-const PAGE: &str = include_str!("../../../static/index.html");
-const STYLE: &str = include_str!("../../../static/style.css");
+/// What stands at `/` in a binary that was built without the UI: it says how to build it.
+const UNBUILT: &str = include_str!("../../../static/fallback/index.html");
+const STYLE: &str = include_str!("../../../static/fallback/style.css");
 const SKILL: &str = include_str!("../../../static/skill.md");
 
-/// What stands in the templates for the URL of this server. Only letters, digits and `-._~:/[]` come in its place, so
-/// nothing has to be escaped, in HTML or in a shell's command.
+/// What stands in the guide for the URL of this server. Only letters, digits and `-._~:/[]` come in its place, so nothing
+/// has to be escaped, in a shell's command or in Python.
 const BASE_URL: &str = "{{BASE_URL}}";
-const STATUS: &str = "{{STATUS}}";
 
-const SET_UP: &str = "The password is set. Log in with step 2.";
-const NOT_SET_UP: &str =
-    "No password is set yet. Until it is, whoever reaches this address first can set it: do step 1 now.";
-
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
+/// Everything from this server and nothing inline. The one policy of trusted types is Svelte's own, through which it makes
+/// its templates; a text never becomes markup.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+     trusted-types svelte-trusted-html",
+);
 
 /// `GET /`
 pub(in crate::http) async fn page(call: Call) -> Answer {
-    let base_url = base_url(&call.exchange, call.app.config.public_url.as_ref())?;
-    let setup_required = call.app.core.setup_required().await;
-    let status = if setup_required { NOT_SET_UP } else { SET_UP };
-    let page = PAGE.replace(BASE_URL, &base_url).replace(STATUS, status);
-    let mut response = file("text/html; charset=utf-8", page);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let page = assets::file("index.html", &call.exchange.headers);
+    let mut response = page.unwrap_or_else(|| file("text/html; charset=utf-8", UNBUILT));
+    let mut set = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);
+    set(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    set(CONTENT_SECURITY_POLICY, POLICY);
+    set(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    set(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
     Ok(response)
 }
 
-/// `GET /style.css`
+/// `GET /assets/{name}`
+pub(in crate::http) async fn asset(call: Call) -> Answer {
+    let name = format!("assets/{}", call.parameter());
+    assets::file(&name, &call.exchange.headers).ok_or_else(|| Problem::no_such("file"))
+}
+
+/// `GET /style.css`: of the page that says how to build the UI.
 pub(in crate::http) async fn style(_: Call) -> Answer {
     let mut response = file("text/css; charset=utf-8", STYLE);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -122,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn the_templates_have_their_places_and_the_page_loads_nothing_foreign() {
-        assert!(PAGE.contains(BASE_URL) && PAGE.contains(STATUS) && SKILL.contains(BASE_URL));
+    fn the_guide_has_its_places_and_the_page_without_a_build_loads_nothing_foreign() {
+        assert!(SKILL.contains(BASE_URL) && UNBUILT.contains("make build"));
         for foreign in ["<script", "style=", "<style", "src=", "http://", "https://", "onclick"] {
-            assert!(!PAGE.contains(foreign), "{foreign}");
+            assert!(!UNBUILT.contains(foreign), "{foreign}");
         }
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
     }

@@ -1,13 +1,13 @@
 //! From schema 1 to 2: executions wait for their LLM, are replayed and leave what they asked the network for; profiles can be
-//! suspended. The types are as schema 1 wrote them, for good.
+//! suspended; descriptions say whose they are. The types are as schema 1 wrote them, for good.
 //!
-//! Read: `executions.v1`, `outputs.v1`, `profiles.v1`, with the types below. They are gone afterwards.
+//! Read: `credentials.v1`, `executions.v1`, `outputs.v1`, `profiles.v1`, with the types below. They are gone afterwards.
 
 use std::collections::BTreeSet;
 
 use airlock_actors::domain::{
-    CredentialName, ErrorType, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, OnRestart, ProfileId,
-    ProfileRecord, Redaction, SealedSecret, Status, Usage,
+    CredentialName, CredentialRecord, ErrorType, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, Maker,
+    OnRestart, ProfileId, ProfileRecord, Redaction, SealedSecret, Status, Usage,
 };
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -18,6 +18,7 @@ use crate::store::codec::{decode, encode};
 use crate::store::fault::Fault;
 use crate::store::tables::{self, Values, create_all};
 
+pub(super) const CREDENTIALS: Values = TableDefinition::new("credentials.v1");
 pub(super) const EXECUTIONS: Values = TableDefinition::new("executions.v1");
 pub(super) const OUTPUTS: Values = TableDefinition::new("outputs.v1");
 pub(super) const PROFILES: Values = TableDefinition::new("profiles.v1");
@@ -25,6 +26,7 @@ pub(super) const PROFILES: Values = TableDefinition::new("profiles.v1");
 /// The step.
 pub(super) fn to_schema_2(transaction: &WriteTransaction) -> Result<(), Fault> {
     create_all(transaction)?;
+    rewrite(transaction, CREDENTIALS, tables::CREDENTIALS, Credential::into_current)?;
     rewrite(transaction, EXECUTIONS, tables::EXECUTIONS, Execution::into_current)?;
     rewrite(transaction, OUTPUTS, tables::OUTPUTS, Output::into_current)?;
     rewrite(transaction, PROFILES, tables::PROFILES, Profile::into_current)
@@ -47,6 +49,35 @@ fn rewrite<Old: DeserializeOwned, New: serde::Serialize>(
     }
     transaction.delete_table(from)?;
     Ok(())
+}
+
+/// Schema 1 did not tell whose words a description is. An agent's is the answer that asks for caution.
+const UNTOLD: Maker = Maker::Agent;
+
+#[derive(Deserialize)]
+struct Credential {
+    name: CredentialName,
+    description: String,
+    value: Option<OldSealedSecret>,
+    secret: bool,
+    version: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl Credential {
+    fn into_current(self) -> CredentialRecord {
+        CredentialRecord {
+            name: self.name,
+            description: self.description,
+            described_by: UNTOLD,
+            value: self.value.map(OldSealedSecret::into_current),
+            secret: self.secret,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -213,6 +244,7 @@ impl Profile {
         ProfileRecord {
             id: self.id,
             description: self.description,
+            described_by: UNTOLD,
             credentials: self.credentials,
             key: self.key.map(OldSealedSecret::into_current),
             key_version: self.key_version,

@@ -44,7 +44,7 @@ fn a_damaged_value_is_an_error_that_names_the_table_and_shows_no_value() {
     tamper(&data, CREDENTIALS, b"A", |value| value.truncate(value.len() - 30));
     let store = data.open();
     let error = store.credentials().unwrap_err().to_string();
-    assert!(error.contains("credentials.v1") && error.contains("damaged"), "{error}");
+    assert!(error.contains("credentials.v2") && error.contains("damaged"), "{error}");
     assert!(!error.contains("CIPHERTEXT"), "{error}");
     assert_eq!(store.profiles().unwrap().len(), 1, "the other tables are readable");
 }

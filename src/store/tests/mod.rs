@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use airlock_actors::domain::{
-    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, OnRestart, ProfileId, ProfileRecord,
-    SealedSecret, Status,
+    CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, Limits, Maker, OnRestart, ProfileId,
+    ProfileRecord, SealedSecret, Status,
 };
 use airlock_actors::ports::{Store, StoreError, Write};
 use airlock_actors::testing::SeededEntropy;
@@ -111,6 +111,7 @@ fn credential(name: &str, ciphertext: &[u8]) -> CredentialRecord {
     CredentialRecord {
         name: name.parse().unwrap(),
         description: "the reporting database".to_owned(),
+        described_by: Maker::Agent,
         value: Some(sealed(ciphertext)),
         secret: true,
         version: 3,
@@ -123,6 +124,7 @@ fn profile(seed: u64) -> ProfileRecord {
     ProfileRecord {
         id: profile_id(seed),
         description: "reports".to_owned(),
+        described_by: Maker::Agent,
         credentials: ["DB_HOST", "DB_PASSWORD"].into_iter().map(|name| name.parse().unwrap()).collect(),
         key: Some(sealed(b"key")),
         key_version: 1,

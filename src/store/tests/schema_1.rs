@@ -4,7 +4,7 @@ use airlock_actors::domain::{ErrorType, ExecutionOutput, ProfileRecord, Redactio
 use airlock_actors::ports::{ExecutionQuery, Store, Write};
 use redb::{Database, TableDefinition, TableHandle};
 
-use super::{Data, at, commit, execution, execution_id, finish, output, profile, profile_id};
+use super::{Data, at, commit, credential, execution, execution_id, finish, output, profile, profile_id};
 use crate::store::tables::{BY_PROFILE, BY_PROFILE_STATUS, BY_STATUS, EXECUTIONS, META, META_SCHEMA, SCRIPTS, Values};
 use crate::store::tables::{index_key, profile_prefix, profile_status_prefix, status_prefix};
 
@@ -13,6 +13,8 @@ const FAILED: &str = "0129657865635f303668686771326b78317464747a616d7a636d667162
 /// `execution(2, …, Running)` with a deadline.
 const RUNNING: &str = "0129657865635f30366868677132717432653439366a326d723563716e38737174773435783764343661301c61726b5f6966726d3965393375683570726f363477633068797538780114323032372d30312d31355430383a30303a30325a0114323032372d30312d31355430383a30303a30335a003cd8040114323032372d30312d31355430383a30313a30335a0000000000";
 const OUTPUT: &str = "0101035b315d036f757403657272010d56616c75654572726f723a207801066c696e652031";
+/// `credential("DB_HOST", b"sealed")`, of which schema 1 did not say whose words it is described in.
+const CREDENTIAL: &str = "010744425f484f535416746865207265706f7274696e672064617461626173650107030303030303030303030303067365616c6564010314323032372d30312d31355430383a30303a30305a14323032372d30312d31355430383a30303a30315a";
 /// `profile(1)`, which schema 1 could not suspend.
 const PROFILE: &str = "011c61726b5f6966726d3965393375683570726f36347763306879753878077265706f727473020744425f484f53540b44425f50415353574f52440107030303030303030303030303036b657901000114323032372d30312d31355430383a30313a33305a01010e64622e6578616d706c652e636f6d01808080800400000000000114323032372d30312d31355430383a30303a30305a14323032372d30312d31355430383a30303a30315a00";
 
@@ -37,6 +39,7 @@ fn write_schema_1(data: &Data) {
         transaction.open_table(table).unwrap().insert(key, bytes(value).as_slice()).unwrap();
     };
     let (one, two, owner) = (execution_id(1), execution_id(2), profile_id(1));
+    put("credentials.v1", b"DB_HOST", CREDENTIAL);
     put("executions.v1", one.as_str().as_bytes(), FAILED);
     put("executions.v1", two.as_str().as_bytes(), RUNNING);
     put("outputs.v1", one.as_str().as_bytes(), OUTPUT);
@@ -67,8 +70,8 @@ fn what_schema_1_wrote_is_all_there_and_goes_on() {
     failed.error_type = Some(ErrorType::Python("ValueError".to_owned()));
     failed.usage = Some(Usage { cpu_ms: 12, max_rss_bytes: 1 << 25 });
     failed.environment = Some("ab".repeat(32));
-    let (field, credential, form) = ("stdout".to_owned(), "A".parse().unwrap(), "literal".to_owned());
-    failed.redactions = vec![Redaction { field, credential, form, count: 2 }];
+    let (field, leaked, form) = ("stdout".to_owned(), "A".parse().unwrap(), "literal".to_owned());
+    failed.redactions = vec![Redaction { field, credential: leaked, form, count: 2 }];
     failed.on_restart = airlock_actors::domain::OnRestart::Fail;
     let mut running = execution(2, &owner, Status::Running);
     (running.started_at, running.deadline) = (Some(at(3)), Some(at(63)));
@@ -86,6 +89,7 @@ fn what_schema_1_wrote_is_all_there_and_goes_on() {
         egress: Vec::new(),
     };
     assert_eq!(store.execution_output(&failed.id).unwrap(), Some(left));
+    assert_eq!(store.credentials().unwrap(), [credential("DB_HOST", b"sealed")]);
     assert_eq!(store.profiles().unwrap(), [ProfileRecord { suspended: false, ..profile(1) }]);
     assert_eq!(store.unfinished_executions().unwrap(), [running]);
 
@@ -107,7 +111,7 @@ fn nothing_of_the_old_tables_is_left() {
     let database = Database::open(data.path()).unwrap();
     let transaction = database.begin_write().unwrap();
     let names: Vec<String> = transaction.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
-    for gone in ["executions.v1", "outputs.v1", "profiles.v1"] {
+    for gone in ["credentials.v1", "executions.v1", "outputs.v1", "profiles.v1"] {
         assert!(!names.iter().any(|name| name == gone), "{names:?}");
     }
     assert!(names.iter().any(|name| name == EXECUTIONS.name()));

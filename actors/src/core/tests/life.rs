@@ -156,12 +156,14 @@ async fn what_is_too_old_or_too_much_is_removed_and_what_is_live_never() {
     );
     assert!(world.store.exchange(&finished[149], LlmRequestId(1)).unwrap().is_none());
     assert!(world.store.exchange(&finished[150], LlmRequestId(1)).unwrap().is_some());
-    tokio::time::sleep(Duration::from_secs(50)).await;
     let age = Duration::from_secs(3600);
     assert_eq!(world.core.tidy(Retention { age, executions: 1000 }).await.unwrap(), 0);
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    // The live one ends by its deadline, and is kept from then on.
+    while !world.core.execution(&live).await.unwrap().unwrap().record.status.is_final() {
+        world.core.wait_execution(&live, Duration::from_secs(1)).await.unwrap();
+    }
+    tokio::time::sleep(age - Duration::from_secs(5)).await;
     assert_eq!(world.core.tidy(Retention { age, executions: 1000 }).await.unwrap(), 100);
-    // The live one ended by its deadline meanwhile, and is kept from then on.
     assert!(world.store.execution(&live).unwrap().is_some());
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(world.core.tidy(Retention { age, executions: 1000 }).await.unwrap(), 1);

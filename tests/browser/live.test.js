@@ -1,0 +1,89 @@
+// Executions as they happen: output as it comes, a pause for the agent's LLM, an end by the person, and once more.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertAccessible } from './support/axe.js';
+import { forgive, world } from './support/world.js';
+
+let agent;
+const it = world({
+  async prepare({ admin }) {
+    agent = await admin.agent('Asks its LLM', []);
+  },
+});
+
+test('a pause is seen with its prompt, answered by the agent, and the result follows by itself', async () => {
+  const script = 'print("so far <b>", flush=True)\nanswer = llm.complete("What is 6 x 7? <i>\\u202e", model="small")\nset_result({"answer": answer})\n';
+  const { execution_id } = await agent.execute(script);
+  const page = await it.at(`executions/${execution_id}`);
+  await page.getByText('Waiting for the agent').waitFor();
+  const llm = page.getByRole('region', { name: /^LLM/ });
+  await llm.getByText('What is 6 x 7? <i>').waitFor();
+  await llm.getByTitle('right-to-left override').waitFor();
+  await page.getByRole('group', { name: 'Standard output' }).getByText('so far <b>').waitFor();
+  await assertAccessible(page, 'a pause');
+
+  const overview = await it.at('overview');
+  await overview.getByRole('link', { name: '1 Awaiting LLM' }).waitFor();
+  await overview.getByRole('link', { name: '1 Awaiting LLM' }).click();
+  await overview.locator(`[title="${execution_id}"]`).waitFor();
+
+  await agent.respond(execution_id, 'Forty-two <script>');
+  await page.getByText('Was answered (1)').waitFor();
+  await page.getByRole('region', { name: 'Result' }).getByText('"Forty-two <script>"').waitFor();
+  await llm.getByRole('group', { name: 'Answer 1' }).getByText('Forty-two <script>').waitFor();
+  await page.getByRole('heading', { level: 1 }).getByText('Completed').waitFor();
+  // The list was of those that wait, and this one does not any more.
+  await overview.getByText('None fits').waitFor();
+});
+
+test('output comes as it is written, and a person can end it', async () => {
+  const script = 'import sys, time\nfor step in range(10_000):\n    print("step", step, flush=True)\n    time.sleep(0.05)\n';
+  const { execution_id } = await agent.execute(script, 0, { timeout: 600 });
+  const page = await it.at(`executions/${execution_id}`);
+  const output = page.getByRole('group', { name: 'Standard output' });
+  await output.getByText('step 0', { exact: true }).waitFor();
+  await output.getByText('step 5', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Cancel…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('stays done').waitFor();
+  await assertAccessible(page, 'the question');
+  await dialog.getByRole('button', { name: 'Cancel execution' }).click();
+  await page.getByRole('heading', { level: 1 }).getByText('Cancelled').waitFor();
+  assert.equal((await agent.poll(execution_id)).status, 'cancelled');
+  await output.getByText('step 5', { exact: true }).waitFor();
+});
+
+test('a person runs it again, and deletes what is over', async () => {
+  const done = await agent.run('set_result("once")');
+  const page = await it.at(`executions/${done.execution_id}`);
+  await page.getByRole('button', { name: 'Run again…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Run again' }).click();
+  await page.getByText('Runs again').waitFor();
+  assert.ok(!page.url().includes(done.execution_id));
+  await page.getByRole('link', { name: /^exec_/ }).click();
+  await page.waitForURL(`**/#/executions/${done.execution_id}`);
+  await page.getByRole('button', { name: 'Delete…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('heading', { name: 'Executions' }).waitFor();
+  await assert.rejects(agent.poll(done.execution_id), /404/);
+  await page.goto(`${it.server.url}/#/executions/${done.execution_id}`);
+  await page.getByText('This does not exist, or not any more.').waitFor();
+  forgive(page, /404/);
+});
+
+test('sessions are seen and ended', async () => {
+  const theirs = await it.at('overview', { own: true });
+  const mine = await it.at('settings', { own: true });
+  await theirs.getByRole('heading', { name: 'Overview' }).waitFor();
+  const sessions = mine.getByRole('region', { name: /^Sessions/ });
+  await sessions.getByText('This one').waitFor();
+  const others = sessions.getByRole('listitem').filter({ hasNotText: 'This one' });
+  for (let left = await others.count(); left > 0; left -= 1) {
+    await others.first().getByRole('button', { name: 'End' }).click();
+    await mine.getByRole('dialog').getByRole('button', { name: 'End session' }).click();
+    await others.nth(left - 1).waitFor({ state: 'detached' });
+  }
+  await theirs.getByRole('heading', { name: 'Your session has ended' }).waitFor();
+  assert.equal(await sessions.getByRole('listitem').count(), 1);
+  forgive(theirs, /401/);
+});

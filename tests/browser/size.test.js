@@ -1,0 +1,106 @@
+// Much of everything, on every size of screen, by keyboard alone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertAccessible, assertFits } from './support/axe.js';
+import { NARROW } from './support/browser.js';
+import { askFor } from './support/people.js';
+import { world } from './support/world.js';
+
+const SLOTS = 9000;
+const RUNS = 260;
+let agent;
+
+const it = world({
+  async prepare({ server, admin }) {
+    for (let from = 0; from < SLOTS; from += 100) {
+      const name = (index) => `SLOT_${String(from + index).padStart(5, '0')}`;
+      await askFor(server, ...Array.from({ length: 100 }, (_, index) => ({ name: name(index) })));
+    }
+    agent = await admin.agent('Runs a lot', []);
+    for (let from = 0; from < RUNS; from += 20) {
+      await Promise.all(Array.from({ length: 20 }, (_, index) => agent.run(`set_result(${from + index})`)));
+    }
+  },
+});
+
+test('nine thousand credentials scroll and filter, with few of them in the page', async () => {
+  const page = await it.at('credentials');
+  await page.getByRole('button', { name: 'SLOT_00000' }).waitFor();
+  const table = page.getByRole('table', { name: 'Credentials' });
+  assert.equal(await table.getAttribute('aria-rowcount'), String(SLOTS + 1));
+  assert.ok((await table.getByRole('row').count()) < 150);
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  await page.getByRole('button', { name: 'SLOT_08999' }).waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.keyboard.press('/');
+  await page.keyboard.type('slot_0451');
+  await page.getByRole('button', { name: 'SLOT_04510' }).waitFor();
+  assert.equal(await table.getAttribute('aria-rowcount'), '11');
+});
+
+test('executions load as one scrolls, and new ones come in on top', async () => {
+  const page = await it.at('executions');
+  const table = page.getByRole('table', { name: 'Executions' });
+  await page.getByText('100 executions loaded').waitFor();
+  while ((await table.getAttribute('aria-rowcount')) !== String(RUNS + 1)) {
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await page.waitForFunction(
+      (before) => document.querySelector('[role="table"]')?.getAttribute('aria-rowcount') !== before,
+      await table.getAttribute('aria-rowcount'),
+    );
+  }
+  await page.getByText(`${RUNS} executions`).waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
+  const failed = await agent.run('raise ValueError("the newest")');
+  await page.locator(`[title="${failed.execution_id}"]`).waitFor();
+  assert.equal(await table.getAttribute('aria-rowcount'), String(RUNS + 2));
+  await page.getByLabel('Status').selectOption('error');
+  await page.waitForFunction(() => document.querySelector('[role="table"]')?.getAttribute('aria-rowcount') === '2');
+  await page.getByLabel('Time').selectOption('1h');
+  await page.getByLabel('Profile', { exact: true }).selectOption(agent.id);
+  await page.locator(`[title="${failed.execution_id}"]`).waitFor();
+});
+
+test('lists and pages are reached by keys', async () => {
+  const page = await it.at('executions');
+  await page.locator('.go').first().waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  const second = await page.evaluate(() => document.activeElement?.getAttribute('title'));
+  assert.equal(second, await page.locator('.go').nth(1).getAttribute('title'));
+  await page.keyboard.press('k');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Timeline' }).waitFor();
+  for (const [key, heading] of Object.entries({ o: 'Overview', c: 'Credentials', p: 'Profiles', e: 'Executions', s: 'Settings' })) {
+    await page.keyboard.press('g');
+    await page.keyboard.press(key);
+    await page.getByRole('heading', { name: heading, exact: true, level: 1 }).waitFor();
+  }
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
+  await assertAccessible(page, 'the keys');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('runs a lot');
+  await page.getByRole('option', { name: /Runs a lot/ }).waitFor();
+  await assertAccessible(page, 'the palette');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Runs a lot' }).waitFor();
+});
+
+for (const colorScheme of ['dark', 'light']) {
+  for (const [size, viewport] of [['wide', { width: 1280, height: 800 }], ['narrow', NARROW]]) {
+    test(`every page is accessible and fits, ${colorScheme} and ${size}`, async () => {
+      const page = await it.at('overview', { colorScheme, viewport });
+      const { executions } = await it.admin.call('GET', '/executions?limit=1');
+      const places = ['overview', 'executions', `executions/${executions[0].execution_id}`, 'profiles', `profiles/${agent.id}`, 'credentials', 'settings', 'nowhere'];
+      for (const hash of places) {
+        await page.goto(`${it.server.url}/#/${hash}`);
+        await page.locator('main h1').waitFor();
+        await page.locator('main [aria-busy="true"]').waitFor({ state: 'detached' });
+        await assertAccessible(page, hash);
+        await assertFits(page, hash);
+      }
+    });
+  }
+}
