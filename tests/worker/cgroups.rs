@@ -1,4 +1,5 @@
-//! Control groups: the kernel's own limits of an execution as a whole, where the machine lets Airlock make them.
+//! Control groups: the kernel's own limits of an execution as a whole, where the machine lets Airlock make them (CG-1 to
+//! CG-3).
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -15,7 +15,6 @@ use airlock_actors::domain::{ErrorType, Usage};
 use airlock_actors::ports::{OutputStream, RunToken};
 use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
@@ -23,7 +22,7 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::channel::Incoming;
-use super::confine::rlimits::{ExecutionLimit, MOST_PROCESSES, processes_of_user};
+use super::confine::rlimits::MOST_PROCESSES;
 use super::descendants;
 use super::egress::{Egress, EgressConfig};
 use super::execution::{Execution, Phase, failure, verdict_of_report};
@@ -204,7 +203,6 @@ impl Guard {
             self.refill(&mut uplink)?;
             self.measure();
             self.go_on_removing();
-            self.groups_left.retain(|group| !group.remove());
             if let Some(egress) = &mut self.egress {
                 egress.on_time(&self.epoll);
             }
@@ -340,23 +338,6 @@ impl Guard {
             }
         }
         Ok(())
-    }
-
-    /// The user's limit of processes when `running` executions share it; those that run are told when it goes up.
-    fn tell_processes(&mut self, running: usize, each: u64) -> u64 {
-        let processes = processes_of_user(running, each);
-        if processes > self.processes_told {
-            self.processes_told = processes;
-            for execution in self.executions.values().filter(|one| one.phase == Phase::Running) {
-                let hard = processes_of_user(usize::MAX >> 1, u64::MAX);
-                let limit = ExecutionLimit { resource: Resource::RLIMIT_NPROC, soft: processes, hard };
-                let _ = execution.limit(limit);
-            }
-        }
-        if running == 1 {
-            self.processes_told = processes;
-        }
-        processes
     }
 
     fn kill(&mut self, token: RunToken, uplink: &mut Uplink) {

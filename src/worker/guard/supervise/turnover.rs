@@ -43,8 +43,9 @@ impl Guard {
         }
     }
 
-    /// Goes on with removals of folders whose executions were reported.
+    /// Goes on with removals of folders and control groups whose executions were reported (CG-3).
     pub(super) fn go_on_removing(&mut self) {
+        self.groups_left.retain(|group| !group.remove());
         self.removals.retain_mut(|removal| match removal.step(REMOVALS_PER_TURN) {
             Ok(done) => !done,
             Err(error) => {
