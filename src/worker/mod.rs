@@ -4,6 +4,7 @@
 //! - [`launch`]: the server's side, an adapter for the core's `WorkerLauncher` port;
 //! - [`guard`]: the worker's side, `airlock worker`: confinement and supervision of the Python fork server;
 //! - `python/`: the fork server and the script's SDK, embedded here and handed over in memory;
+//! - [`cgroup`]: control groups, the server's part and the guard's;
 //! - [`tree`]: removes folders that untrusted code has filled.
 //!
 //! Invariants, which the tests cite:
@@ -15,6 +16,7 @@
 //! - **WK-5** Settings travel in pipes alone; no environment, argument or file of any process holds one.
 //! - **WK-6** The memory that one run's output and result can take in guard and server has a bound.
 
+pub mod cgroup;
 pub mod guard;
 pub mod launch;
 pub mod protocol;

@@ -107,7 +107,7 @@ async fn a_killed_fork_server_is_a_lost_worker() {
 }
 
 /// Runs one of the ignored tests below in a process of its own; `user`: as another user.
-fn another_process(test: &str, user: Option<u32>) -> Child {
+pub(crate) fn another_process(test: &str, user: Option<u32>) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("itself"));
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).env("RUST_BACKTRACE", "0");

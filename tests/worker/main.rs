@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod cgroups;
 mod confinement;
 mod ends;
 mod lifecycle;

@@ -12,11 +12,12 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::Pid;
 
 use super::accounting::space::Folder;
-use super::accounting::{Meter, beyond_cpu, explained};
+use super::accounting::{ALWAYS_THERE, Meter, beyond_cpu, beyond_memory, explained};
 use super::capture::{self, Capture};
 use super::channel::{Channel, Report};
 use super::confine::rlimits::{ExecutionLimit, for_execution};
 use super::{descendants, freeze, oom};
+use crate::worker::cgroup::group::{Group, Groups};
 use crate::worker::protocol::{Outcome, Reply, Run};
 use crate::worker::tree::TreeRemoval;
 
@@ -51,6 +52,8 @@ pub(crate) struct Execution {
     /// The removal of that folder, once it has begun.
     pub(crate) removal: Option<TreeRemoval>,
     removal_began: Option<Instant>,
+    /// Its control group, where the worker has some; or why it has none.
+    group: Option<Result<Group, String>>,
     /// What it was seen to use.
     meter: Meter,
     /// Stands still with all its processes, waiting for its LLM.
@@ -60,8 +63,12 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Everything for a new process: the guard's side, and the descriptors that are the process's own.
-    pub(crate) fn prepare(tmp_root: &OwnedFd) -> Result<(Self, [OwnedFd; 3]), String> {
+    /// Everything for a new process, the one of number `fork`: the guard's side, and the descriptors that the process is given.
+    pub(crate) fn prepare(
+        tmp_root: &OwnedFd,
+        groups: Option<&Groups>,
+        fork: u64,
+    ) -> Result<(Self, Vec<OwnedFd>), String> {
         let why = |what: &'static str| move |error: std::io::Error| format!("{what} can't be made: {error}");
         // A name that a sibling can't guess: same user, so it could change the modes of a folder that it can name.
         let mut random = [0; 16];
@@ -71,6 +78,12 @@ impl Execution {
         let (channel, channel_theirs) = Channel::new().map_err(Into::into).map_err(why("a channel"))?;
         let (stdout, stdout_theirs) = capture::pipe().map_err(why("a pipe"))?;
         let (stderr, stderr_theirs) = capture::pipe().map_err(why("a pipe"))?;
+        let mut descriptors = vec![channel_theirs, stdout_theirs, stderr_theirs];
+        let group = groups.map(|groups| {
+            let (group, entries) = groups.make(&format!("execution-{fork}"))?;
+            descriptors.extend(entries);
+            Ok(group)
+        });
         let execution = Self {
             phase: Phase::Forking,
             run: None,
@@ -82,11 +95,12 @@ impl Execution {
             folder,
             removal: None,
             removal_began: None,
+            group,
             meter: Meter::default(),
             frozen: false,
             process: None,
         };
-        Ok((execution, [channel_theirs, stdout_theirs, stderr_theirs]))
+        Ok((execution, descriptors))
     }
 
     /// Its folder's path.
@@ -111,6 +125,10 @@ impl Execution {
         self.phase = Phase::Running;
         for limit in for_execution(&run.limits, processes) {
             self.limit(limit).map_err(|error| format!("{:?} can't be limited: {error}", limit.resource))?;
+        }
+        if let Some(group) = &self.group {
+            // The interpreter's own memory comes on top, as it does for samples.
+            group.as_ref().map_err(Clone::clone)?.limit(&run.limits, ALWAYS_THERE)?;
         }
         let half = crate::worker::protocol::half_of_output(&run.limits);
         self.stdout.limit(half);
@@ -201,15 +219,31 @@ impl Execution {
         Errno::result(sent).map(drop)
     }
 
+    /// Its outcome, if its control group was at its limit of memory and the kernel killed for that.
+    pub(crate) fn out_of_memory(&self) -> Option<Outcome> {
+        let (Some(Ok(group)), Some((_, limits))) = (&self.group, &self.run) else { return None };
+        group.out_of_memory().then(|| beyond_memory(limits))
+    }
+
+    /// Its control group, to be removed.
+    pub(crate) fn take_group(&mut self) -> Option<Group> {
+        self.group.take().and_then(Result::ok)
+    }
+
     /// Adds up what it uses, and ends it if that is beyond its limits. `tmp_root`: the worker's temporary folder.
     pub(crate) fn measure(&mut self, tmp_root: &OwnedFd) {
         if self.frozen {
             // It uses no more than it did when it stopped.
             return;
         }
+        if let Some(outcome) = self.out_of_memory() {
+            self.end_by_force(outcome);
+            return;
+        }
         let (Some((pid, _)), Some((_, limits))) = (&self.process, &self.run) else { return };
         let folder = Folder { parent: tmp_root, name: &self.folder };
-        if let Some(outcome) = self.meter.sample(*pid, folder, limits) {
+        let memory_held = matches!(&self.group, Some(Ok(group)) if group.holds_memory());
+        if let Some(outcome) = self.meter.sample(*pid, folder, limits, memory_held) {
             self.end_by_force(outcome);
         }
     }
@@ -224,7 +258,8 @@ impl Execution {
         // What names a process that is gone.
         self.process = None;
         if let Some((_, limits)) = &self.run {
-            let verdict = verdict_of_status(status, &usage, limits, oom::killed_since_last_asked);
+            let of_status = || verdict_of_status(status, &usage, limits, oom::killed_since_last_asked);
+            let verdict = self.out_of_memory().unwrap_or_else(of_status);
             self.outcome.get_or_insert(verdict);
         }
     }

@@ -94,10 +94,10 @@ enum Datagram {
     Exited { exited: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
 }
 
-/// A process to be forked: its number, folder, and the descriptors that become its own.
+/// A process to be forked: its number, folder, and the descriptors that it is given.
 struct Request {
     text: String,
-    descriptors: [OwnedFd; 3],
+    descriptors: Vec<OwnedFd>,
 }
 
 /// The guard's view of the fork server.
@@ -169,8 +169,8 @@ impl ForkServer {
         }
     }
 
-    /// Asks for a process.
-    pub(crate) fn fork(&mut self, fork: u64, folder: &Path, descriptors: [OwnedFd; 3]) -> Result<(), String> {
+    /// Asks for a process. `descriptors`: channel, standard output and error, and the ways into its control groups.
+    pub(crate) fn fork(&mut self, fork: u64, folder: &Path, descriptors: Vec<OwnedFd>) -> Result<(), String> {
         let text = json!({"fork": fork, "tmp": folder}).to_string();
         self.waiting.push_back(Request { text, descriptors });
         self.flush().map(drop)
@@ -179,7 +179,7 @@ impl ForkServer {
     /// Sends requests that wait; true when none is left.
     pub(crate) fn flush(&mut self) -> Result<bool, String> {
         while let Some(request) = self.waiting.front() {
-            let descriptors = request.descriptors.each_ref().map(AsRawFd::as_raw_fd);
+            let descriptors = request.descriptors.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>();
             let text = [std::io::IoSlice::new(request.text.as_bytes())];
             let rights = [ControlMessage::ScmRights(&descriptors)];
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;

@@ -42,6 +42,8 @@ use self::confine::rlimits::{no_core_dumps, open_files_to_hard_limit};
 use self::forkserver::ForkServer;
 use self::supervise::Guard;
 use self::uplink::Uplink;
+use super::cgroup::Hierarchy;
+use super::cgroup::group::Groups;
 use super::protocol::{FromGuard, Ready};
 
 /// `airlock worker`: not for people; the server starts it, speaks first, and gives it a user of its own.
@@ -68,6 +70,12 @@ pub struct GuardArgs {
     /// The port that the server listens on: scripts don't reach it on this machine.
     #[arg(long, value_name = "PORT")]
     pub server_port: Option<u16>,
+    /// A folder in which control groups for executions can be made; may be given for several trees.
+    #[arg(long = "cgroup", value_name = "VERSION:CONTROLLERS:FOLDER")]
+    pub cgroups: Vec<Hierarchy>,
+    /// Why there is none.
+    #[arg(long, value_name = "WHY")]
+    pub no_cgroups: Option<String>,
     /// A name server to ask for scripts, in place of the machine's; may be given often.
     #[arg(long = "name-server", value_name = "ADDRESS")]
     pub name_servers: Vec<std::net::SocketAddr>,
@@ -95,11 +103,12 @@ fn serve(args: &GuardArgs) -> Result<(), String> {
     oom::begin();
     let mut uplink = Uplink::new().map_err(|error| format!("standard input and output can't be used: {error}"))?;
     let started = ForkServer::start(args).and_then(|(fork_server, ready, confinement)| {
-        let layers = [own_layers(args), confinement.layers].concat();
+        let (groups, of_groups) = groups(args);
+        let layers = [own_layers(args), vec![of_groups], confinement.layers].concat();
         if let Some(why) = layers::refusal(&layers).filter(|_| !args.allow_degraded) {
             return Err(why);
         }
-        let guard = Guard::new(args, fork_server, confinement.listener)?;
+        let guard = Guard::new(args, fork_server, confinement.listener, groups)?;
         let layers = layers::described(&layers);
         Ok((guard, Ready { python: ready.python, environment: ready.environment, layers }))
     });
@@ -141,6 +150,22 @@ fn own_layers(args: &GuardArgs) -> Vec<Layer> {
         false => Layer::missing(layers::ACCOUNTING, "the guard does not see its own processes in /proc"),
     };
     vec![user, accounting]
+}
+
+/// Where control groups can be made, if they can.
+fn groups(args: &GuardArgs) -> (Option<Groups>, Layer) {
+    let groups = match &args.no_cgroups {
+        Some(why) => Err(why.clone()),
+        None if args.cgroups.is_empty() => Err("the server made none".to_owned()),
+        None => Groups::new(&args.cgroups),
+    };
+    match groups {
+        Ok(groups) => {
+            let layer = Layer::active(layers::CGROUPS, groups.summary());
+            (Some(groups), layer)
+        }
+        Err(why) => (None, Layer::missing(layers::CGROUPS, why)),
+    }
 }
 
 /// A line for the server's log.

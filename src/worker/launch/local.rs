@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use super::lease::Lease;
 use super::process::{GuardCommand, start};
 use super::python::{self, Interpreter};
+use crate::worker::cgroup::delegated::Delegated;
 use crate::worker::guard::confine::capabilities;
 
 /// A guard that says nothing for so long will not.
@@ -136,7 +137,15 @@ impl Plan {
         if self.config.allow_degraded_sandbox {
             arguments.push("--allow-degraded".into());
         }
-        Ok(GuardCommand { binary: Arc::clone(&self.binary), arguments, user, slot, folder, lease })
+        let groups = Delegated::make(user);
+        match &groups {
+            Ok(groups) => {
+                arguments.extend(groups.hierarchies().flat_map(|one| ["--cgroup".into(), one.to_string().into()]));
+            }
+            Err(why) => arguments.extend(["--no-cgroups".into(), why.into()]),
+        }
+        let groups = groups.ok();
+        Ok(GuardCommand { binary: Arc::clone(&self.binary), arguments, user, slot, folder, lease, groups })
     }
 }
 

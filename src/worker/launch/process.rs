@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc as std_mpsc};
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::lease::Lease;
 use super::link::{Frame, LocalLink, Runs, Violation};
+use crate::worker::cgroup::delegated::Delegated;
 use crate::worker::protocol::{FrameReader, FromGuard, Ready, decode};
 use crate::worker::tree::remove_tree;
 
@@ -39,6 +40,8 @@ pub(super) struct GuardCommand {
     pub(super) folder: PathBuf,
     /// Given back when the worker is gone.
     pub(super) lease: Lease,
+    /// Where it may make control groups; removed when it is gone.
+    pub(super) groups: Option<Delegated>,
 }
 
 /// A guard that is ready.
@@ -63,7 +66,7 @@ pub(super) async fn start(command: GuardCommand) -> Result<Started, String> {
     let (broken, breakage) = oneshot::channel();
     let destroy = Arc::new(Notify::new());
     let (exit_sender, exited) = oneshot::channel();
-    let GuardCommand { folder, lease, slot, .. } = command;
+    let GuardCommand { folder, lease, groups, slot, .. } = command;
     tokio::spawn({
         let (runs, destroy) = (Arc::clone(&runs), Arc::clone(&destroy));
         async move {
@@ -77,6 +80,7 @@ pub(super) async fn start(command: GuardCommand) -> Result<Started, String> {
                 if let Err(error) = remove_tree(&folder) {
                     tracing::warn!(path = %folder.display(), %error, "a worker's temporary folder stays");
                 }
+                drop(groups);
                 drop(lease);
             });
             let _ = cleaned.await;
@@ -235,8 +239,9 @@ async fn spawn(command: &GuardCommand) -> Result<Child, String> {
     }
     let server = std::process::id();
     let user = command.user;
+    let group = command.groups.as_ref().and_then(Delegated::entry).map(AsRawFd::as_raw_fd);
     // SAFETY: runs between fork and exec, makes only system calls that are safe there, and allocates nothing.
-    unsafe { process.pre_exec(move || become_worker(server, user)) };
+    unsafe { process.pre_exec(move || become_worker(server, user, group)) };
     let (done, spawned) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     on_lasting_thread(Box::new(move || {
@@ -248,9 +253,13 @@ async fn spawn(command: &GuardCommand) -> Result<Child, String> {
 }
 
 /// In the child, already as its user.
-fn become_worker(server: u32, user: Option<u32>) -> io::Result<()> {
-    // SAFETY: system calls without pointers.
+fn become_worker(server: u32, user: Option<u32>, group: Option<RawFd>) -> io::Result<()> {
+    // SAFETY: system calls without pointers, but for one to a constant.
     unsafe {
+        if let Some(group) = group {
+            // Whether it worked is for the guard to find out: without, it has no control groups.
+            libc::write(group, c"0".as_ptr().cast(), 1);
+        }
         if libc::setsid() < 0 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
             return Err(io::Error::last_os_error());
         }

@@ -4,7 +4,8 @@ It speaks JSON, an object a datagram, over the SOCK_SEQPACKET socket `control_fd
 
     to the guard    {"ready": {"python", "implementation", "executable", "environment", "packages"}}, once; or
                     {"fatal": sentence}, after which it ends with status 1
-    from the guard  {"fork": TOKEN, "tmp": folder} with three descriptors: channel, stdout, stderr
+    from the guard  {"fork": TOKEN, "tmp": folder} with three descriptors: channel, stdout, stderr; and up to
+                    two more, the `cgroup.procs` files of its control groups
     to the guard    {"forked": TOKEN, "pid"} or {"fork_failed": TOKEN, "error"}
     to the guard    {"exited": TOKEN, "pid", "status": as of wait(2), "cpu_ms", "max_rss_bytes"}
 
@@ -28,6 +29,7 @@ from _airlock_process import start
 
 _DATAGRAM_BYTES = 64 * 1024
 _DESCRIPTORS = 3  # channel, stdout, stderr
+_MOST_DESCRIPTORS = _DESCRIPTORS + 2
 _EXIT_AFTER_FATAL = 1
 _EXIT_OF_BROKEN_CHILD = 1
 
@@ -102,7 +104,7 @@ class _ForkServer:
 
     def _receive(self):
         """Carries out one message; False at the end of the stream."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, _DATAGRAM_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(self._control, _DATAGRAM_BYTES, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not data:
             return False
         try:
@@ -114,7 +116,7 @@ class _ForkServer:
         return True
 
     def _fork(self, token, folder, descriptors):
-        if len(descriptors) != _DESCRIPTORS:
+        if len(descriptors) < _DESCRIPTORS:
             error = "%d descriptors came with the message, not %d" % (len(descriptors), _DESCRIPTORS)
             _send(self._control, {"fork_failed": token, "error": error})
             return
@@ -126,7 +128,7 @@ class _ForkServer:
         if pid == 0:
             try:
                 self._let_go()
-                start(*descriptors, folder=folder, domain=self._domain)
+                start(*descriptors[:_DESCRIPTORS], groups=descriptors[_DESCRIPTORS:], folder=folder, domain=self._domain)
             finally:
                 # `start` doesn't return; should it ever raise, the child must not go on as a second fork server.
                 os._exit(_EXIT_OF_BROKEN_CHILD)

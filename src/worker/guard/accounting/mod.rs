@@ -3,7 +3,8 @@
 //! The kernel limits each process (`confine/rlimits.rs`), and counts processes by user. What a script spreads over several is
 //! added up here: a sample of each running execution every [`PERIOD`], and the execution is ended when a sum is beyond its
 //! limit. That needs no privilege and no control group, so it holds in a plain container; it is exact to what can be
-//! taken between two samples.
+//! taken between two samples. Where the kernel holds an execution to its memory by a control group (`worker/cgroup`), that sum is
+//! only reported.
 //!
 //! - `processes`: one process, from `/proc`; `space`: the temporary folder, and files that have lost their names.
 //!
@@ -56,9 +57,15 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Takes a sample of the execution whose process is `root`. `folder`: its temporary folder. Says how it ends, if it
-    /// is beyond a limit.
-    pub(crate) fn sample(&mut self, root: Pid, folder: Folder<'_>, limits: &RunLimits) -> Option<Outcome> {
+    /// Takes a sample of the execution whose process is `root`. `folder`: its temporary folder. `memory_held`: the kernel holds
+    /// it to its limit of memory, so that is not looked at here. Says how it ends, if it is beyond a limit.
+    pub(crate) fn sample(
+        &mut self,
+        root: Pid,
+        folder: Folder<'_>,
+        limits: &RunLimits,
+        memory_held: bool,
+    ) -> Option<Outcome> {
         let tree = Tree::below(root, limits.processes);
         let tasks = tree.samples.iter().map(|one| one.threads).sum::<u64>();
         if tasks > limits.processes {
@@ -70,10 +77,10 @@ impl Meter {
         }
         let memory = memory_in_processes(&tree, limits.memory_bytes.saturating_add(ALWAYS_THERE));
         self.memory_bytes = self.memory_bytes.max(memory);
-        if memory > limits.memory_bytes.saturating_add(ALWAYS_THERE) {
+        if !memory_held && memory > limits.memory_bytes.saturating_add(ALWAYS_THERE) {
             return Some(beyond_memory(limits));
         }
-        self.look_closer(&tree, folder, limits)
+        self.look_closer(&tree, folder, limits, memory_held)
     }
 
     /// Adds the time of all: what a process that is gone had used stays, unless its parent has it among its children's.
@@ -90,15 +97,23 @@ impl Meter {
     }
 
     /// Space, and memory that is in no process: what costs more to find out is looked at less often.
-    fn look_closer(&mut self, tree: &Tree, folder: Folder<'_>, limits: &RunLimits) -> Option<Outcome> {
+    fn look_closer(
+        &mut self,
+        tree: &Tree,
+        folder: Folder<'_>,
+        limits: &RunLimits,
+        memory_held: bool,
+    ) -> Option<Outcome> {
         let begin = Instant::now();
         if self.closer_at.is_some_and(|at| at > begin) {
             return None;
         }
-        let memory = memory_with_shared(tree, limits.memory_bytes.saturating_add(ALWAYS_THERE));
-        self.memory_bytes = self.memory_bytes.max(memory);
-        if memory > limits.memory_bytes.saturating_add(ALWAYS_THERE) {
-            return Some(beyond_memory(limits));
+        if !memory_held {
+            let memory = memory_with_shared(tree, limits.memory_bytes.saturating_add(ALWAYS_THERE));
+            self.memory_bytes = self.memory_bytes.max(memory);
+            if memory > limits.memory_bytes.saturating_add(ALWAYS_THERE) {
+                return Some(beyond_memory(limits));
+            }
         }
         let mut nameless = HashSet::new();
         self.nameless_bytes = tree.samples.iter().map(|one| space::without_name(one.pid, &mut nameless)).sum::<u64>();
@@ -120,7 +135,7 @@ impl Meter {
 const CPU_GRACE_MS: u64 = 500;
 
 /// Memory that a script finds: the interpreter and its modules, of which it has its share. RLIMIT_DATA allows as much on top.
-const ALWAYS_THERE: u64 = 48 << 20;
+pub(crate) const ALWAYS_THERE: u64 = 48 << 20;
 
 /// An upper bound first, which is cheap; only if that is beyond the limit, what is shared is told from what is not.
 fn memory_in_processes(tree: &Tree, limit: u64) -> u64 {
@@ -156,7 +171,7 @@ fn raise(member: &str, flag: &str) -> String {
     format!("a person can raise `{member}` in the profile's limits, or {flag} for all profiles")
 }
 
-fn beyond_memory(limits: &RunLimits) -> Outcome {
+pub(crate) fn beyond_memory(limits: &RunLimits) -> Outcome {
     let text = format!(
         "MemoryLimit: the script and what it started used more than their {} MiB of memory; use less at a time, or {}",
         mib(limits.memory_bytes),

@@ -36,6 +36,8 @@ pub const EGRESS: &str = "egress guard";
 pub const RLIMITS: &str = "rlimits";
 /// Limits of an execution.
 pub const ACCOUNTING: &str = "accounting";
+/// The kernel's limits of an execution.
+pub const CGROUPS: &str = "control groups";
 /// A user namespace, and those that need one.
 pub const NAMESPACES: &str = "namespaces";
 
@@ -99,6 +101,14 @@ pub const LAYERS: &[Spec] = &[
                ends it beyond its limits",
         floor: true,
         turn_on: "a /proc in which a worker's user sees its own processes",
+    },
+    Spec {
+        name: CGROUPS,
+        does: "memory and processes of an execution as a whole are limited by the kernel, with nothing to be had between two samples",
+        floor: false,
+        turn_on: "a server that can make control groups below its own: started as root outside of a container; as a systemd service \
+                  with Delegate=yes; or in a container whose /sys/fs/cgroup can be written (Docker 28: --security-opt \
+                  writable-cgroups=true; Podman: --security-opt unmask=/sys/fs/cgroup)",
     },
     Spec {
         name: NAMESPACES,

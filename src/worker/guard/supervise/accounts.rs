@@ -1,9 +1,12 @@
-//! Whose turn it is to be measured.
+//! Whose turn it is to be measured, and how many processes the worker's user may have.
 
 use std::time::Instant;
 
+use nix::sys::resource::Resource;
+
 use super::Guard;
 use crate::worker::guard::accounting::{PERIOD, TURN, beyond_processes};
+use crate::worker::guard::confine::rlimits::{ExecutionLimit, processes_of_user};
 use crate::worker::guard::egress::Egress;
 use crate::worker::guard::execution::Phase;
 
@@ -37,5 +40,22 @@ impl Guard {
             }
         }
         self.measure_at = (!self.measured.is_empty()).then(|| Instant::now() + PERIOD);
+    }
+
+    /// The user's limit of processes when `running` executions share it; those that run are told when it goes up.
+    pub(super) fn tell_processes(&mut self, running: usize, each: u64) -> u64 {
+        let processes = processes_of_user(running, each);
+        if processes > self.processes_told {
+            self.processes_told = processes;
+            for execution in self.executions.values().filter(|one| one.phase == Phase::Running) {
+                let hard = processes_of_user(usize::MAX >> 1, u64::MAX);
+                let limit = ExecutionLimit { resource: Resource::RLIMIT_NPROC, soft: processes, hard };
+                let _ = execution.limit(limit);
+            }
+        }
+        if running == 1 {
+            self.processes_told = processes;
+        }
+        processes
     }
 }

@@ -15,7 +15,6 @@ use airlock_actors::domain::{ErrorType, Usage};
 use airlock_actors::ports::{OutputStream, RunToken};
 use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
@@ -23,13 +22,14 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::channel::Incoming;
-use super::confine::rlimits::{ExecutionLimit, MOST_PROCESSES, processes_of_user};
+use super::confine::rlimits::MOST_PROCESSES;
 use super::descendants;
 use super::egress::{Egress, EgressConfig};
 use super::execution::{Execution, Phase, failure, verdict_of_report};
 use super::forkserver::{ForkServer, Message};
 use super::uplink::Uplink;
 use super::{GuardArgs, keeper, say};
+use crate::worker::cgroup::group::{Group, Groups};
 use crate::worker::protocol::{Ended, FromGuard, Outcome, Piece, Run, ToGuard, decode};
 use crate::worker::tree::TreeRemoval;
 
@@ -39,6 +39,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const REMOVALS_PER_TURN: usize = 200;
 /// While a script runs, forking the next process ahead would take the processor, and the fork server, from it.
 const REFILL_AFTER: Duration = Duration::from_millis(4);
+/// When the kernel has not yet let go of what was in a control group.
+const RETRY_GROUPS_AFTER: Duration = Duration::from_millis(10);
 /// When processes can't be forked, or die waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -115,6 +117,9 @@ pub(super) struct Guard {
     by_token: HashMap<RunToken, u64>,
     /// Numbers of those that are gone; what they started may not be.
     gone: Vec<u64>,
+    /// Where each process gets a control group of its own, if anywhere; and the groups of those that are gone.
+    groups: Option<Groups>,
+    groups_left: Vec<Group>,
     /// Removals of folders whose executions were reported.
     removals: Vec<TreeRemoval>,
     /// When to fork ahead again.
@@ -130,8 +135,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// `listener`: where calls wait for [`Egress`].
-    pub(super) fn new(args: &GuardArgs, fork_server: ForkServer, listener: Option<OwnedFd>) -> Result<Self, String> {
+    /// `listener`: where calls wait for [`Egress`]. `groups`: where control groups are made.
+    pub(super) fn new(
+        args: &GuardArgs,
+        fork_server: ForkServer,
+        listener: Option<OwnedFd>,
+        groups: Option<Groups>,
+    ) -> Result<Self, String> {
         let why = |what: &'static str| move |error: nix::Error| format!("{what}: {error}");
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let tmp_folder =
@@ -158,6 +168,8 @@ impl Guard {
             queue: VecDeque::new(),
             by_token: HashMap::new(),
             gone: Vec::new(),
+            groups,
+            groups_left: Vec::new(),
             removals: Vec::new(),
             refill_at: None,
             measured: VecDeque::new(),
@@ -234,6 +246,9 @@ impl Guard {
         let mut wait = next.map(|at| at.saturating_duration_since(Instant::now()));
         if !all_asked {
             wait = Some(Duration::from_millis(1));
+        }
+        if !self.groups_left.is_empty() {
+            wait = Some(wait.map_or(RETRY_GROUPS_AFTER, |wait| wait.min(RETRY_GROUPS_AFTER)));
         }
         wait.map_or(EpollTimeout::NONE, |wait| EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO))
     }
@@ -325,23 +340,6 @@ impl Guard {
         Ok(())
     }
 
-    /// The user's limit of processes when `running` executions share it; those that run are told when it goes up.
-    fn tell_processes(&mut self, running: usize, each: u64) -> u64 {
-        let processes = processes_of_user(running, each);
-        if processes > self.processes_told {
-            self.processes_told = processes;
-            for execution in self.executions.values().filter(|one| one.phase == Phase::Running) {
-                let hard = processes_of_user(usize::MAX >> 1, u64::MAX);
-                let limit = ExecutionLimit { resource: Resource::RLIMIT_NPROC, soft: processes, hard };
-                let _ = execution.limit(limit);
-            }
-        }
-        if running == 1 {
-            self.processes_told = processes;
-        }
-        processes
-    }
-
     fn kill(&mut self, token: RunToken, uplink: &mut Uplink) {
         if let Some(position) = self.queue.iter().position(|queued| queued.token == token) {
             self.queue.remove(position);
@@ -365,6 +363,7 @@ impl Guard {
                 Message::ForkFailed { fork, error } => {
                     self.forking = self.forking.saturating_sub(1);
                     if let Some(mut execution) = self.executions.remove(&fork) {
+                        self.groups_left.extend(execution.take_group());
                         let _ = execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN);
                     }
                     say(&format!("a process can't be forked: {error}"));
@@ -438,7 +437,8 @@ impl Guard {
                 let _ = self.epoll.delete(execution.channel.socket());
                 return;
             }
-            Incoming::Done(report) => verdict_of_report(report, &limits),
+            // What was killed may have been a child of a script that went on without it.
+            Incoming::Done(report) => execution.out_of_memory().unwrap_or_else(|| verdict_of_report(report, &limits)),
             Incoming::Violation(what) => failure(
                 ErrorType::ProtocolViolation,
                 format!("ProtocolViolation: the script's process sent {what} to Airlock; leave descriptor 3 alone"),

@@ -34,15 +34,18 @@ impl Guard {
                 Ok(true) => {}
                 Err(error) => say(&format!("a temporary folder can't be removed: {error}")),
             }
-            if let Some(execution) = self.executions.remove(&fork) {
+            if let Some(mut execution) = self.executions.remove(&fork) {
+                // Later in this turn, once the end is on its way: it waits for any process that enters a group meanwhile.
+                self.groups_left.extend(execution.take_group());
                 let left = self.egress.as_mut().map(|egress| egress.end(fork));
                 self.report(execution, left.unwrap_or_default(), uplink);
             }
         }
     }
 
-    /// Goes on with removals of folders whose executions were reported.
+    /// Goes on with removals of folders and control groups whose executions were reported (CG-3).
     pub(super) fn go_on_removing(&mut self) {
+        self.groups_left.retain(|group| !group.remove());
         self.removals.retain_mut(|removal| match removal.step(REMOVALS_PER_TURN) {
             Ok(done) => !done,
             Err(error) => {
@@ -118,8 +121,8 @@ impl Guard {
     }
 
     fn fork_one(&mut self) -> Result<(), String> {
-        let (execution, descriptors) = Execution::prepare(&self.tmp_folder)?;
         self.last_fork += 1;
+        let (execution, descriptors) = Execution::prepare(&self.tmp_folder, self.groups.as_ref(), self.last_fork)?;
         let folder = execution.folder_path(&self.tmp_root);
         self.executions.insert(self.last_fork, execution);
         self.forking += 1;
