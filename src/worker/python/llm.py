@@ -7,7 +7,6 @@ not count. A script that claims to be idle and is not only stops itself.
 What may not be replaced by the script is bound by name here, before it runs.
 """
 
-import concurrent.futures._base
 import concurrent.futures.thread
 import json
 import queue
@@ -38,9 +37,18 @@ _POLLIN = 1
 # A look at the other threads costs some microseconds.
 _LOOK_EVERY_MS = 20
 _ALL_SIGNALS = valid_signals()
-# A thread whose innermost Python function is in one of these waits for another thread.
-_WAITING_FILES = frozenset(
-    module.__file__ for module in (threading, queue, concurrent.futures._base, concurrent.futures.thread)
+# A thread whose innermost Python function is one of these waits for another thread; others of these modules, such as
+# `Event.is_set`, do not wait.
+_WAITING = frozenset(
+    (module.__file__, function)
+    for module, function in (
+        (threading, "wait"),
+        (threading, "join"),
+        (threading, "_wait_for_tstate_lock"),
+        (threading, "acquire"),
+        (queue, "get"),
+        (concurrent.futures.thread, "_worker"),
+    )
 )
 
 
@@ -208,7 +216,7 @@ class _Line:
     def _all_wait(self):
         """True when every thread waits for the LLM, or for a thread that does."""
         for ident, frame in _current_frames().items():
-            if ident not in self._waiting and frame.f_code.co_filename not in _WAITING_FILES:
+            if ident not in self._waiting and (frame.f_code.co_filename, frame.f_code.co_name) not in _WAITING:
                 return False
         return True
 
