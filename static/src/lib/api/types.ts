@@ -105,12 +105,13 @@ export interface LlmExchange {
 
 export interface Egress {
   host: string;
-  port: number;
+  /** null: the lookup of a name. */
+  port: number | null;
   allowed: boolean;
-  reason?: string;
+  reason?: string | null;
   count?: number;
-  bytes_sent?: number;
-  bytes_received?: number;
+  bytes_sent?: number | null;
+  bytes_received?: number | null;
   first_at?: string;
 }
 
