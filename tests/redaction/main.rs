@@ -15,6 +15,7 @@
 mod support;
 
 mod fields;
+mod live;
 mod rotation;
 mod suspension;
 mod table;

@@ -29,7 +29,7 @@ fn bare(text: &str) -> String {
 }
 
 /// Whether three quarters of the text, from wherever, are in what was shown.
-fn is_in(spelled: &str, shown: &str) -> bool {
+pub(crate) fn is_in(spelled: &str, shown: &str) -> bool {
     let (spelled, shown): (Vec<char>, String) = (bare(spelled).chars().collect(), bare(shown));
     let window = (spelled.len() * 3 / 4).max(1);
     spelled.windows(window).any(|piece| shown.contains(&piece.iter().collect::<String>()))
