@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::agent::{Admin, completed};
+use crate::agent::Admin;
 use crate::report::{Row, median};
 use crate::server::Server;
 use crate::wire::Wire;
@@ -53,8 +53,9 @@ pub(crate) async fn rows(airlock: &Path, python: &str, rounds: u32, count: u32) 
     for _ in 0..rounds {
         let without = run_bare(python, &script)?;
         let (status, body) = wire.call(&agent.execute(&script)?).await?;
-        completed(status, body)?;
-        let with = pair(serde_json::from_slice::<Value>(body)?.get("result").context("no result")?)?;
+        let execution: Value = serde_json::from_slice(body)?;
+        ensure!(status == 200 && execution.get("status") == Some(&json!("completed")), "not completed: {execution}");
+        let with = pair(execution.get("result").context("no result")?)?;
         for (index, (without, with)) in without.into_iter().zip(with).enumerate() {
             for (list, number) in [(&mut bare, without), (&mut guarded, with), (&mut ratios, with / without)] {
                 if let Some(list) = list.get_mut(index) {
