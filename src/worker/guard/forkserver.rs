@@ -1,9 +1,10 @@
-//! The Python fork server: how it is started, and the messages over its control socket, one JSON object a datagram.
+//! The Python fork server: how it is started, and the messages over its control socket, which `forkserver.py` describes.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{IoSliceMut, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -40,6 +41,7 @@ const MODULES: &[(&str, &str)] = &[
     ("_airlock_process", include_str!("../python/process.py")),
     ("_airlock_network", include_str!("../python/network.py")),
     ("_airlock_preload", include_str!("../python/preload.py")),
+    ("_airlock_forking", include_str!("../python/forking.py")),
     ("_airlock_forkserver", include_str!("../python/forkserver.py")),
 ];
 
@@ -74,7 +76,7 @@ pub(crate) struct Ready {
 }
 
 /// What the fork server says while it works. `fork`: the number a process was asked for under.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// There is such a process, and it waits for its script.
     Forked { fork: u64, pid: Pid },
@@ -84,19 +86,15 @@ pub(crate) enum Message {
     Exited { fork: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Datagram {
-    Ready { ready: Ready },
-    Fatal { fatal: String },
-    Forked { forked: u64, pid: i32 },
-    ForkFailed { fork_failed: u64, error: String },
-    Exited { exited: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+/// What it says before that.
+enum Start {
+    Ready(Ready),
+    Fatal(String),
 }
 
 /// A process to be forked: its number, folder, and the descriptors that it is given.
 struct Request {
-    text: String,
+    message: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
@@ -162,17 +160,20 @@ impl ForkServer {
             }
         }
         match self.datagram() {
-            Ok(Some(Datagram::Ready { ready })) => Ok(ready),
-            Ok(Some(Datagram::Fatal { fatal })) => Err(fatal),
-            Ok(_) => Err(format!("{python} answered something unexpected instead of being ready")),
+            Ok(Some(datagram)) => match parse_start(&datagram) {
+                Some(Start::Ready(ready)) => Ok(ready),
+                Some(Start::Fatal(why)) => Err(why),
+                None => Err(format!("{python} answered something unexpected instead of being ready")),
+            },
+            Ok(None) => Err(format!("{python} answered something unexpected instead of being ready")),
             Err(why) => Err(format!("{python} ended before it was ready ({why}); the log has what it printed")),
         }
     }
 
     /// Asks for a process. `descriptors`: channel, standard output and error, and the ways into its control groups.
     pub(crate) fn fork(&mut self, fork: u64, folder: &Path, descriptors: Vec<OwnedFd>) -> Result<(), String> {
-        let text = json!({"fork": fork, "tmp": folder}).to_string();
-        self.waiting.push_back(Request { text, descriptors });
+        let message = [&fork.to_le_bytes(), folder.as_os_str().as_bytes()].concat();
+        self.waiting.push_back(Request { message, descriptors });
         self.flush().map(drop)
     }
 
@@ -180,10 +181,10 @@ impl ForkServer {
     pub(crate) fn flush(&mut self) -> Result<bool, String> {
         while let Some(request) = self.waiting.front() {
             let descriptors = request.descriptors.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>();
-            let text = [std::io::IoSlice::new(request.text.as_bytes())];
+            let message = [std::io::IoSlice::new(&request.message)];
             let rights = [ControlMessage::ScmRights(&descriptors)];
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(self.control.as_raw_fd(), &text, &rights, flags, None) {
+            match sendmsg::<()>(self.control.as_raw_fd(), &message, &rights, flags, None) {
                 Ok(_) => drop(self.waiting.pop_front()),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(false),
@@ -195,20 +196,12 @@ impl ForkServer {
 
     /// The next message, if there is one. An error means that the fork server is gone or not itself.
     pub(crate) fn receive(&self) -> Result<Option<Message>, String> {
-        Ok(match self.datagram()? {
-            None => None,
-            Some(Datagram::Forked { forked, pid }) => Some(Message::Forked { fork: forked, pid: Pid::from_raw(pid) }),
-            Some(Datagram::ForkFailed { fork_failed, error }) => Some(Message::ForkFailed { fork: fork_failed, error }),
-            Some(Datagram::Exited { exited, status, cpu_ms, max_rss_bytes }) => {
-                Some(Message::Exited { fork: exited, status, cpu_ms, max_rss_bytes })
-            }
-            Some(Datagram::Ready { .. } | Datagram::Fatal { .. }) => {
-                return Err("the fork server sent something unexpected".to_owned());
-            }
-        })
+        let Some(datagram) = self.datagram()? else { return Ok(None) };
+        let message = parse(&datagram).ok_or_else(|| "the fork server sent something unexpected".to_owned())?;
+        Ok(Some(message))
     }
 
-    fn datagram(&self) -> Result<Option<Datagram>, String> {
+    fn datagram(&self) -> Result<Option<Vec<u8>>, String> {
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         let count = loop {
             match recv(self.control.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
@@ -219,9 +212,43 @@ impl ForkServer {
                 Err(error) => return Err(format!("the fork server can't be heard: {error}")),
             }
         };
-        let text = buffer.get(..count).unwrap_or_default();
-        serde_json::from_slice(text).map(Some).map_err(|_| "the fork server sent something unexpected".to_owned())
+        Ok(buffer.get(..count).map(<[u8]>::to_vec))
     }
+}
+
+fn parse_start(datagram: &[u8]) -> Option<Start> {
+    let (kind, rest) = datagram.split_first()?;
+    match kind {
+        b'R' => serde_json::from_slice(rest).ok().map(Start::Ready),
+        b'F' => Some(Start::Fatal(String::from_utf8_lossy(rest).into_owned())),
+        _ => None,
+    }
+}
+
+fn parse(datagram: &[u8]) -> Option<Message> {
+    let (kind, rest) = datagram.split_first()?;
+    let (fork, rest) = number(rest)?;
+    match kind {
+        b'P' => {
+            let pid = i32::from_le_bytes(rest.try_into().ok()?);
+            (pid > 0).then_some(Message::Forked { fork, pid: Pid::from_raw(pid) })
+        }
+        b'N' => Some(Message::ForkFailed { fork, error: String::from_utf8_lossy(rest).into_owned() }),
+        b'X' => {
+            let (status, rest) = rest.split_first_chunk()?;
+            let (cpu_us, rest) = number(rest)?;
+            let (max_rss_bytes, rest) = number(rest)?;
+            let cpu_ms = cpu_us.saturating_add(500) / 1000;
+            let status = i32::from_le_bytes(*status);
+            rest.is_empty().then_some(Message::Exited { fork, status, cpu_ms, max_rss_bytes })
+        }
+        _ => None,
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), rest))
 }
 
 fn failed(what: &'static str) -> impl Fn(Errno) -> String {
@@ -327,5 +354,30 @@ fn confinement(report: &OwnedFd) -> Result<Confinement, String> {
             Ok(Report::Failed(why)) => Err(why),
             Err(_) => Err("the confinement sent something unexpected".to_owned()),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_fork_server_says_is_read() {
+        let forked = [b"P".as_slice(), &7u64.to_le_bytes(), &99u32.to_le_bytes()].concat();
+        assert_eq!(parse(&forked), Some(Message::Forked { fork: 7, pid: Pid::from_raw(99) }));
+        let failed = [b"N".as_slice(), &7u64.to_le_bytes(), b"no memory"].concat();
+        assert_eq!(parse(&failed), Some(Message::ForkFailed { fork: 7, error: "no memory".to_owned() }));
+        let numbers = [1500u64.to_le_bytes(), 4096u64.to_le_bytes()].concat();
+        let exited = [b"X".as_slice(), &7u64.to_le_bytes(), &9u32.to_le_bytes(), &numbers].concat();
+        assert_eq!(parse(&exited), Some(Message::Exited { fork: 7, status: 9, cpu_ms: 2, max_rss_bytes: 4096 }));
+    }
+
+    #[test]
+    fn what_it_does_not_say_is_refused() {
+        let of_nobody = [b"P".as_slice(), &7u64.to_le_bytes(), &0u32.to_le_bytes()].concat();
+        let too_long = [b"P".as_slice(), &7u64.to_le_bytes(), &1u64.to_le_bytes()].concat();
+        for datagram in [b"".as_slice(), b"P", b"X1234567", b"?12345678", &of_nobody, &too_long] {
+            assert_eq!(parse(datagram), None, "{datagram:?}");
+        }
     }
 }

@@ -105,15 +105,29 @@ def become_subreaper():
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
+def _covering(paths, tmp_root):
+    """The fewest folders and files in which all of `paths` lie, and `tmp_root` does not."""
+    apart = _top(tmp_root)
+    return sorted({path if _top(path) == apart else _top(path) for path in paths})
+
+
+def _top(path):
+    """The folder below `/` that the file of that name is in, wherever links lead."""
+    return "/" + os.path.realpath(path).split("/")[1]
+
+
 class Domain:
     """What every execution may reach, opened ahead: the shared part of the nested domain.
 
     `abi` is the Landlock ABI to use, 0 for no domain at all; `read_paths` are files and folders to read and execute, of
-    which those that this user doesn't find are left out. Raises OSError when it runs out of descriptors or memory,
-    ValueError when the kernel's ABI is older than `abi`.
+    which those that this user doesn't find are left out; `tmp_root` is the folder that executions have theirs in. Raises
+    OSError when it runs out of descriptors or memory, ValueError when the kernel's ABI is older than `abi`.
+
+    The worker's domain, above, has a rule for each path. This one has to keep executions apart, and each of its rules is paid
+    for by each execution: so it takes whole top folders, but the one in which executions have theirs.
     """
 
-    def __init__(self, abi, read_paths):
+    def __init__(self, abi, read_paths, tmp_root):
         self._rules = []
         self._ruleset = None
         if abi == 0:
@@ -123,9 +137,9 @@ class Domain:
         handled = (1 << _RIGHTS_BY_ABI.get(abi, max(_RIGHTS_BY_ABI.values()))) - 1
         scopes = _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if abi >= _ABI_WITH_SCOPES else 0
         self._ruleset = _RulesetAttr(handled, 0, scopes)
-        for path in read_paths:
+        for path in _covering(read_paths, tmp_root):
             self._open_rule(path, _READ_ONLY)
-        for path in _DEVICES:
+        for path in _covering(_DEVICES, tmp_root):
             self._open_rule(path, _DEVICE)
 
     def _open_rule(self, path, access):

@@ -1,25 +1,30 @@
-"""What a forked process does before it may run a script: descriptors, session, Landlock, folder, streams.
+"""What makes a process an execution's: descriptors, session, Landlock, folder, streams. Before the fork, whatever can be.
 
 Nothing of this makes anybody wait: processes are forked ahead, and a dispatched execution finds one at the end of `start`.
+But each execution pays for it, and above all for the memory that it touches: a page that it writes to, be it for an object's
+count of references, is copied from the fork server's. So what is here is done once, in `Template`, and `start` does the rest by
+direct calls.
 """
 
 import io
 import os
 import resource
-import signal
 import sys
 import tempfile
-from fcntl import F_DUPFD_CLOEXEC, fcntl
+from _signal import SIG_DFL, SIGCHLD, SIGINT, SIGKILL, default_int_handler, set_wakeup_fd
+from _signal import signal as set_handler  # `signal.signal` wraps it in enumerations
 
 from _airlock_channel import Channel
 from _airlock_landlock import become_subreaper, die_with_parent
-from _airlock_runner import prepare, run
+from _airlock_report import SCRIPT_FILE
+from _airlock_runner import fresh_main, rehearse, run
 
 _CHANNEL_DESCRIPTOR = 3
-_ABOVE_FINAL_DESCRIPTORS = 4
+_FIRST_OF_NOBODY = 4
 _MOST_DESCRIPTORS = 1024 * 1024
 _EXIT_WITHOUT_FORK_SERVER = 1
-_FORK_SERVER = os.getpid()  # this module is loaded there
+_HOME = os.environ.encodekey("HOME")
+_TMPDIR = os.environ.encodekey("TMPDIR")
 
 
 class _WriteThrough(io.BufferedWriter):
@@ -34,82 +39,84 @@ class _WriteThrough(io.BufferedWriter):
         return written
 
 
-def start(channel, stdout, stderr, groups, folder, domain):
-    """Turns the calling process, fresh from the fork, into an execution's: confined, waiting, then running its script.
+class Template:
+    """What all executions' processes have in common, made in the fork server; `domain`: the shared part of the Landlock domain.
 
-    `channel`, `stdout` and `stderr` are descriptors, `groups` those of its control groups' `cgroup.procs`, `folder` the absolute path of the temporary folder, `domain` the
-    shared part of the Landlock domain. Never returns. A step that fails is reported when the run message comes, in place of
-    the script's outcome: that is where the guard looks.
+    Descriptors 0 to 3 are the fork server's own there, and stay open: so none that is received gets one of these numbers.
     """
-    groups = _place_descriptors(channel, stdout, stderr, groups)
-    main = None
-    failure = None
-    try:
-        _leave_fork_server()
-        _enter(groups)
-        domain.enter(folder)
-        _close_other_descriptors()
-        _settle(folder)
+
+    def __init__(self, domain):
+        self._fork_server = os.getpid()
+        self._domain = domain
+        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._last_descriptor = _MOST_DESCRIPTORS if soft_limit == resource.RLIM_INFINITY else soft_limit
         _open_streams()
-        main = prepare()
-    except BaseException as error:
-        failure = "%s: %s" % (type(error).__name__, error)
-    run(Channel(_CHANNEL_DESCRIPTOR), main, failure)
+        sys.argv[:] = [SCRIPT_FILE]
+        sys.modules["__main__"] = self._main = fresh_main()
 
+    def start(self, channel, stdout, stderr, groups, folder):
+        """Turns the calling process, fresh from the fork, into an execution's: confined, waiting, then running its script.
 
-def _place_descriptors(channel, stdout, stderr, groups):
-    """Standard input, output, error and the channel at 0 to 3. Only the channel is kept from programs the script starts.
+        `channel`, `stdout` and `stderr` are descriptors, `groups` those of its control groups' `cgroup.procs`, `folder` the
+        absolute path of the temporary folder. Never returns. A step that fails is reported when the run message comes, in
+        place of the script's outcome: that is where the guard looks.
+        """
+        failure = None
+        try:
+            self._leave_fork_server()
+            # Standard input is /dev/null, as the fork server's. Only the channel is kept from programs the script starts.
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            os.dup2(channel, _CHANNEL_DESCRIPTOR, False)
+            for group in groups:
+                # Here, not in the guard: the kernel may take 10 ms for it.
+                os.write(group, b"0")
+            self._domain.enter(folder)
+            # Nothing of the fork server's stays open, whatever it held.
+            os.closerange(_FIRST_OF_NOBODY, self._last_descriptor)
+            _settle(folder)
+            rehearse()
+        except BaseException as error:
+            failure = "%s: %s" % (type(error).__name__, error)
+        run(Channel(_CHANNEL_DESCRIPTOR), self._main, failure)
 
-    Returns `groups` at higher numbers.
-    """
-    # They may have arrived under each other's final numbers.
-    channel, stdout, stderr = (
-        fcntl(descriptor, F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS) for descriptor in (channel, stdout, stderr)
-    )
-    groups = [fcntl(descriptor, F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS) for descriptor in groups]
-    null = fcntl(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS)
-    os.dup2(null, 0)
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    os.dup2(channel, _CHANNEL_DESCRIPTOR, inheritable=False)
-    return groups
-
-
-def _close_other_descriptors():
-    """Nothing of the fork server's stays open, whatever it held."""
-    soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    unlimited = soft_limit == resource.RLIM_INFINITY
-    os.closerange(_ABOVE_FINAL_DESCRIPTORS, _MOST_DESCRIPTORS if unlimited else soft_limit)
-
-
-def _leave_fork_server():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    die_with_parent(signal.SIGKILL)
-    if os.getppid() != _FORK_SERVER:  # it ended before that line
-        os._exit(_EXIT_WITHOUT_FORK_SERVER)
-    os.setsid()
-    # Before the script can start anything: what it starts and leaves stays below it, where the guard finds it.
-    become_subreaper()
-
-
-def _enter(groups):
-    """Joins its control groups. Here, not in the guard: the kernel may take 10 ms for it."""
-    for group in groups:
-        os.write(group, b"0")
+    def _leave_fork_server(self):
+        set_wakeup_fd(-1)
+        set_handler(SIGCHLD, SIG_DFL)
+        set_handler(SIGINT, default_int_handler)
+        die_with_parent(SIGKILL)
+        if os.getppid() != self._fork_server:  # it ended before that line
+            os._exit(_EXIT_WITHOUT_FORK_SERVER)
+        os.setsid()
+        # Before the script can start anything: what it starts and leaves stays below it, where the guard finds it.
+        become_subreaper()
 
 
 def _settle(folder):
     os.chdir(folder)
-    os.environ["HOME"] = folder
-    os.environ["TMPDIR"] = folder
+    encoded = os.fsencode(folder)
+    for name in (_HOME, _TMPDIR):
+        os.putenv(name, encoded)
+        os.environ._data[name] = encoded
     tempfile.tempdir = folder
 
 
 def _open_streams():
-    """The standard streams on the new descriptors. Closing one leaves its descriptor open, as in any Python process."""
+    """The standard streams. Closing one leaves its descriptor open, as in any Python process.
+
+    Made over pipes, which is what they will be over: the objects keep what they found out about their descriptors.
+    """
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="backslashreplace", closefd=False)
+    own = [(os.dup(descriptor), descriptor) for descriptor in (1, 2)]
+    pipe = os.pipe()
+    for _, descriptor in own:
+        os.dup2(pipe[1], descriptor)
     sys.stdout = sys.__stdout__ = _text_stream(1, "<stdout>")
     sys.stderr = sys.__stderr__ = _text_stream(2, "<stderr>")
+    for kept, descriptor in own:
+        os.dup2(kept, descriptor)
+    for descriptor in (*pipe, *(kept for kept, _ in own)):
+        os.close(descriptor)
 
 
 def _text_stream(descriptor, name):

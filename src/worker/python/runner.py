@@ -1,6 +1,6 @@
 """Runs the script in a forked process that is already confined: waits for its run message, and reports its end.
 
-`prepare` does all that doesn't need the script, while nobody waits for it; `run` is what an agent waits for. What `run` uses
+`rehearse` does what it can while nobody waits for it; `run` is what an agent waits for. What `run` uses
 after the script was bound by name before: the script may have replaced what the modules hold now.
 """
 
@@ -44,29 +44,8 @@ set_result({"a": f("b"), "c": 1.5})
 """
 
 
-def prepare():
-    """Everything up to the arrival of the run message. Returns the module that the script will run in."""
-    sys.argv[:] = [SCRIPT_FILE]
-    if "numpy.random" in sys.modules:
-        # Python reseeds `random` after a fork; numpy's global generator would give every execution the same numbers.
-        sys.modules["numpy.random"].seed()
-    _rehearse()
-    main = sys.modules["__main__"] = _fresh_main()
-    gc.enable()
-    return main
-
-
-def _rehearse():
-    """A whole run, but for the messages. What it leaves, the run itself replaces."""
-    request = json.loads(b'{"script": "", "settings": {"NAME": "value"}, "result_bytes": 1024}')
-    _begin({}, request["result_bytes"])
-    _execute(_REHEARSAL, _fresh_main())
-    pthread_sigmask(SIG_BLOCK, ())
-    _flush()
-    as_json(COMPLETED)
-
-
-def _fresh_main():
+def fresh_main():
+    """The module that a script runs in."""
     main = types.ModuleType("__main__")
     main.__file__ = SCRIPT_FILE
     main.__builtins__ = sys.modules["builtins"]
@@ -74,6 +53,25 @@ def _fresh_main():
     main.set_result = set_result
     main.llm = llm
     return main
+
+
+_rehearsed = fresh_main()
+
+
+def rehearse():
+    """In the forked process, while nobody waits for it: a whole run, but for the messages. What it leaves, the run replaces."""
+    if "numpy.random" in sys.modules:
+        # Python reseeds `random` after a fork; numpy's global generator would give every execution the same numbers.
+        sys.modules["numpy.random"].seed()
+    request = json.loads(b'{"script": "", "settings": {"NAME": "value"}, "result_bytes": 1024}')
+    _begin({}, request["result_bytes"])
+    _execute(_REHEARSAL, _rehearsed)
+    pthread_sigmask(SIG_BLOCK, ())
+    _flush()
+    as_json(COMPLETED)
+    # What is alive by now is for good: the script's collections need not look at it, and the first is not due at once.
+    gc.freeze()
+    gc.enable()
 
 
 def run(channel, main, failure):

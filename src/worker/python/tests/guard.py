@@ -32,6 +32,7 @@ MODULES = [
     ("_airlock_process", "process.py"),
     ("_airlock_network", "network.py"),
     ("_airlock_preload", "preload.py"),
+    ("_airlock_forking", "forking.py"),
     ("_airlock_forkserver", "forkserver.py"),
 ]
 READ_PATHS = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/does/not/exist", "/etc/passwd", sys.base_prefix]
@@ -140,7 +141,13 @@ class Guard:
         self.uid = os.getuid() if uid is None else uid
         os.chown(self.root, self.uid, -1)
         abi = kernel_abi() if landlock_abi is None else landlock_abi
-        self.config = {"control_fd": 4, "landlock_abi": abi, "read_paths": list(read_paths), "preload": list(preload)}
+        self.config = {
+            "control_fd": 4,
+            "landlock_abi": abi,
+            "read_paths": list(read_paths),
+            "tmp_root": self.root,
+            "preload": list(preload),
+        }
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = self._spawn(python, theirs)
         theirs.close()
@@ -201,17 +208,19 @@ class Guard:
             self.unwatch(self.control.fileno())
             self.ended = True
             return
-        message = json.loads(data)
-        if "ready" in message:
-            self.ready = message["ready"]
-        elif "fatal" in message:
-            self.fatal = message["fatal"]
-        elif "forked" in message:
-            self.executions[message["forked"]].pid = message["pid"]
-        elif "fork_failed" in message:
-            self.executions[message["fork_failed"]].failed = message["error"]
+        kind, data = data[:1], data[1:]
+        if kind == b"R":
+            self.ready = json.loads(data)
+        elif kind == b"F":
+            self.fatal = data.decode()
+        elif kind == b"P":
+            token, pid = struct.unpack("<QI", data)
+            self.executions[token].pid = pid
+        elif kind == b"N":
+            self.executions[struct.unpack_from("<Q", data)[0]].failed = data[8:].decode()
         else:
-            self.executions.pop(message["exited"]).exited = message
+            token, *values = struct.unpack("<QIQQ", data)
+            self.executions.pop(token).exited = dict(zip(("status", "cpu_us", "max_rss_bytes"), values))
 
     def ask_fork(self, folder=None, descriptors=3):
         """Sends the fork message; returns the Execution at once."""
@@ -226,7 +235,7 @@ class Guard:
         self.executions[token] = execution
         fds = [theirs.fileno(), out_w, err_w][:descriptors]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.control.sendmsg([json.dumps({"fork": token, "tmp": folder}).encode()], ancillary)
+        self.control.sendmsg([struct.pack("<Q", token) + folder.encode()], ancillary)
         theirs.close()
         os.close(out_w)
         os.close(err_w)

@@ -143,9 +143,9 @@ class ForkServer(Case):
     def test_usage_is_reported(self):
         execution = self.completed("import time\nx = bytearray(100_000_000)\nx[::4096] = x[::4096]\nx = bytes(50_000_000)\n"
                                    "while time.process_time() < .1: pass")
-        self.assertGreaterEqual(execution.exited["cpu_ms"], 100)
+        self.assertGreaterEqual(execution.exited["cpu_us"], 100_000)
         self.assertGreaterEqual(execution.exited["max_rss_bytes"], 50_000_000)
-        self.assertEqual((execution.pid, 0), (execution.exited["pid"], execution.exited["status"]))
+        self.assertEqual(0, execution.exited["status"])
 
     def test_exit_statuses_are_those_of_wait(self):
         self.assertEqual(7, os.WEXITSTATUS(self.guard.run("import os\nos._exit(7)").exited["status"]))
