@@ -17,6 +17,23 @@ _STANDARD_LIBRARY = """
     zipfile zlib zoneinfo
 """.split()
 
+_os_fork = os.fork
+
+
+def _fork():
+    """`os.fork`, again when a signal's handler interrupts it: the call waits for the guard to count, which it does nowhere else."""
+    while True:
+        try:
+            return _os_fork()
+        except InterruptedError:
+            continue
+
+
+def wait_out_signals():
+    """Puts `_fork` in the place of `os.fork`, for scripts that handle signals."""
+    os.fork = _fork
+
+
 _PACKAGE_SUFFIXES = (".dist-info", ".egg-info")
 
 

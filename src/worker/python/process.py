@@ -1,28 +1,29 @@
-"""What makes a process an execution's: descriptors, session, Landlock, folder, streams. Before the fork, whatever can be.
+"""What makes a forked process an execution's, as far as Python knows of it. Before the fork, whatever can be.
 
-Nothing of this makes anybody wait: processes are forked ahead, and a dispatched execution finds one at the end of `start`.
-But each execution pays for it, and above all for the memory that it touches: a page that it writes to, be it for an object's
-count of references, is copied from the fork server's. So what is here is done once, in `Template`, and `start` does the rest by
-direct calls.
+Descriptors, session, Landlock domain and folder are `native/process.rs`'s. Each execution pays for what is done after the fork,
+above all for the memory that it touches: a page that it writes to, be it for an object's count of references, is copied from
+the fork server's.
 """
 
 import io
 import os
-import resource
+import random
 import sys
 import tempfile
-from _signal import SIG_DFL, SIGCHLD, SIGINT, SIGKILL, default_int_handler, set_wakeup_fd
-from _signal import signal as set_handler  # `signal.signal` wraps it in enumerations
+import threading
+from _random import Random as _Generator
+from _thread import get_native_id
+from ctypes import pythonapi
 
 from _airlock_channel import Channel
-from _airlock_landlock import become_subreaper, die_with_parent
 from _airlock_report import SCRIPT_FILE
 from _airlock_runner import fresh_main, rehearse, run
 
 _CHANNEL_DESCRIPTOR = 3
-_FIRST_OF_NOBODY = 4
-_MOST_DESCRIPTORS = 1024 * 1024
-_EXIT_WITHOUT_FORK_SERVER = 1
+# Of these versions it is known that a fork leaves nothing to put right where there is one thread and no lock is held. What
+# Python calls after a fork is for other threads and their locks, but for what `_put_right` does; and to call it costs each
+# execution more than half as many page copies as all the rest.
+_NOTHING_TO_PUT_RIGHT = ((3, 11),)
 _HOME = os.environ.encodekey("HOME")
 _TMPDIR = os.environ.encodekey("TMPDIR")
 
@@ -40,65 +41,48 @@ class _WriteThrough(io.BufferedWriter):
 
 
 class Template:
-    """What all executions' processes have in common, made in the fork server; `domain`: the shared part of the Landlock domain.
+    """What all executions' processes have in common, made in the fork server when all is imported.
 
-    Descriptors 0 to 3 are the fork server's own there, and stay open: so none that is received gets one of these numbers.
+    `as_python_forks`: call all that Python calls around a fork, whatever its version.
     """
 
-    def __init__(self, domain):
-        self._fork_server = os.getpid()
-        self._domain = domain
-        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._last_descriptor = _MOST_DESCRIPTORS if soft_limit == resource.RLIM_INFINITY else soft_limit
+    def __init__(self, as_python_forks=False):
+        self._as_python_forks = as_python_forks or sys.version_info[:2] not in _NOTHING_TO_PUT_RIGHT
         _open_streams()
         sys.argv[:] = [SCRIPT_FILE]
         sys.modules["__main__"] = self._main = fresh_main()
+        if self._as_python_forks:
+            # Once for all children: the fork server itself does nothing but fork from here on.
+            pythonapi.PyOS_BeforeFork()
 
-    def start(self, channel, stdout, stderr, groups, folder):
-        """Turns the calling process, fresh from the fork, into an execution's: confined, waiting, then running its script.
+    def start(self, failure, folder):
+        """Goes on in a forked process, from its confinement to its script. Never returns.
 
-        `channel`, `stdout` and `stderr` are descriptors, `groups` those of its control groups' `cgroup.procs`, `folder` the
-        absolute path of the temporary folder. Never returns. A step that fails is reported when the run message comes, in
-        place of the script's outcome: that is where the guard looks.
+        `failure` is None, or why it could not be confined; `folder` the path of its temporary folder, as bytes. A step that
+        fails is reported when the run message comes, in place of the script's outcome: that is where the guard looks.
         """
-        failure = None
-        try:
-            self._leave_fork_server()
-            # Standard input is /dev/null, as the fork server's. Only the channel is kept from programs the script starts.
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
-            os.dup2(channel, _CHANNEL_DESCRIPTOR, False)
-            for group in groups:
-                # Here, not in the guard: the kernel may take 10 ms for it.
-                os.write(group, b"0")
-            self._domain.enter(folder)
-            # Nothing of the fork server's stays open, whatever it held.
-            os.closerange(_FIRST_OF_NOBODY, self._last_descriptor)
-            _settle(folder)
-            rehearse()
-        except BaseException as error:
-            failure = "%s: %s" % (type(error).__name__, error)
+        if failure is None:
+            try:
+                self._put_right()
+                _settle(folder)
+                rehearse()
+            except BaseException as error:
+                failure = "%s: %s" % (type(error).__name__, error)
         run(Channel(_CHANNEL_DESCRIPTOR), self._main, failure)
 
-    def _leave_fork_server(self):
-        set_wakeup_fd(-1)
-        set_handler(SIGCHLD, SIG_DFL)
-        set_handler(SIGINT, default_int_handler)
-        die_with_parent(SIGKILL)
-        if os.getppid() != self._fork_server:  # it ended before that line
-            os._exit(_EXIT_WITHOUT_FORK_SERVER)
-        os.setsid()
-        # Before the script can start anything: what it starts and leaves stays below it, where the guard finds it.
-        become_subreaper()
+    def _put_right(self):
+        if self._as_python_forks:
+            pythonapi.PyOS_AfterFork_Child()
+            return
+        _Generator.seed(random._inst)
+        random._inst.gauss_next = None
+        threading._main_thread._native_id = get_native_id()
 
 
 def _settle(folder):
-    os.chdir(folder)
-    encoded = os.fsencode(folder)
-    for name in (_HOME, _TMPDIR):
-        os.putenv(name, encoded)
-        os.environ._data[name] = encoded
-    tempfile.tempdir = folder
+    # The C library's own environment has them already.
+    os.environ._data[_HOME] = os.environ._data[_TMPDIR] = folder
+    tempfile.tempdir = os.fsdecode(folder)
 
 
 def _open_streams():

@@ -4,6 +4,7 @@
 after the script was bound by name before: the script may have replaced what the modules hold now.
 """
 
+import ctypes
 import gc
 import io
 import json
@@ -16,7 +17,6 @@ from _signal import SIG_BLOCK, pthread_sigmask, valid_signals
 from os import _exit, getpid
 
 from _airlock_channel import DONE, RESULT, RUN
-from _airlock_landlock import flush_c_streams
 from _airlock_report import COMPLETED, SCRIPT_FILE, Report, as_json, describe
 from airlock import _begin, _result, llm, set_result, settings
 from _airlock_llm import connect as _connect_llm
@@ -24,6 +24,10 @@ from _airlock_llm import connect as _connect_llm
 # Held while the script runs and freed before its end is told, so that a script out of memory can still be reported. `bytes`
 # of this size come from the kernel untouched: until then they cost address space, not memory.
 _RESERVE_BYTES = 4 * 1024 * 1024
+
+# Writes out what C code left in its streams: the process ends without C's own clean-up.
+_flush_c_streams = ctypes.PyDLL(None).fflush
+_flush_c_streams.argtypes = [ctypes.c_void_p]
 
 _NOT_ENDED = object()
 _ATTEMPTS_TO_REPORT = 8
@@ -148,7 +152,7 @@ def _flush():
             getattr(sys, name).flush()
         except BaseException:  # closed, deleted, replaced by anything, or nobody reads it any more
             continue
-    flush_c_streams()
+    _flush_c_streams(None)
 
 
 def _end_as_child(error, report):

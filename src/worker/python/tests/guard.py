@@ -5,8 +5,10 @@ guard is, and ends what an execution leaves behind before it reads the last of i
 """
 
 import array
+import atexit
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import selectors
@@ -14,12 +16,14 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent
+NATIVE = SOURCES.parent / "native"
 # The order in which the modules need each other.
 MODULES = [
     ("_airlock_landlock", "landlock.py"),
@@ -32,7 +36,7 @@ MODULES = [
     ("_airlock_process", "process.py"),
     ("_airlock_network", "network.py"),
     ("_airlock_preload", "preload.py"),
-    ("_airlock_forking", "forking.py"),
+    ("_airlock_native", "native.py"),
     ("_airlock_forkserver", "forkserver.py"),
 ]
 READ_PATHS = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/does/not/exist", "/etc/passwd", sys.base_prefix]
@@ -56,6 +60,18 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 
 def kernel_abi():
     return max(0, _libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
+@functools.cache
+def native_library():
+    """The path of the fork server's library, compiled as `build.rs` does."""
+    folder = tempfile.mkdtemp(prefix="airlock-native-")
+    atexit.register(shutil.rmtree, folder)
+    library = os.path.join(folder, "native.so")
+    flags = ["--edition=2024", "--crate-name=airlock_native", "--crate-type=cdylib", "-Copt-level=2", "-Cpanic=abort"]
+    subprocess.run(["rustc", *flags, "-o", library, str(NATIVE / "lib.rs")], check=True)
+    os.chmod(folder, 0o755)
+    return library
 
 
 class Execution:
@@ -135,7 +151,9 @@ class Execution:
 class Guard:
     """One fork server. `uid`: the user it runs as, if not the caller's."""
 
-    def __init__(self, uid=None, landlock_abi=None, read_paths=READ_PATHS, preload=(), python=sys.executable):
+    def __init__(
+        self, uid=None, landlock_abi=None, read_paths=READ_PATHS, preload=(), python=sys.executable, as_python_forks=False
+    ):
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.root = tempfile.mkdtemp(prefix="airlock-test-")
         self.uid = os.getuid() if uid is None else uid
@@ -143,10 +161,12 @@ class Guard:
         abi = kernel_abi() if landlock_abi is None else landlock_abi
         self.config = {
             "control_fd": 4,
+            "native_fd": 5,
             "landlock_abi": abi,
             "read_paths": list(read_paths),
             "tmp_root": self.root,
             "preload": list(preload),
+            "as_python_forks": as_python_forks,
         }
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = self._spawn(python, theirs)
@@ -158,6 +178,7 @@ class Guard:
 
     def _spawn(self, python, theirs):
         modules = [[name, (SOURCES / file).read_text(encoding="utf-8")] for name, file in MODULES]
+        native_library()
         bundle = os.memfd_create("bundle")
         os.write(bundle, json.dumps({"modules": modules, "config": self.config}).encode())
         os.lseek(bundle, 0, os.SEEK_SET)
@@ -168,12 +189,13 @@ class Guard:
             os.close(bundle)
             return pid
         try:
-            # Above 4 first: either may lie where the other belongs.
-            high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 5) for descriptor in (bundle, theirs.fileno())]
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
+            # Above them first: any may lie where another belongs.
+            native = os.open(native_library(), os.O_RDONLY)
+            high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 6) for descriptor in (bundle, theirs.fileno(), native)]
+            for place, descriptor in enumerate(high, 3):
+                os.dup2(descriptor, place)
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-            os.closerange(5, 256)
+            os.closerange(6, 256)
             os.chdir("/")
             if os.getuid() != self.uid:
                 os.setgroups([])
@@ -217,9 +239,11 @@ class Guard:
             token, pid = struct.unpack("<QI", data)
             self.executions[token].pid = pid
         elif kind == b"N":
-            self.executions[struct.unpack_from("<Q", data)[0]].failed = data[8:].decode()
+            token, error = struct.unpack("<Qi", data)
+            self.executions[token].failed = error
         else:
-            token, *values = struct.unpack("<QIQQ", data)
+            pid, *values = struct.unpack("<IIQQ", data)
+            token = next(token for token, execution in self.executions.items() if execution.pid == pid)
             self.executions.pop(token).exited = dict(zip(("status", "cpu_us", "max_rss_bytes"), values))
 
     def ask_fork(self, folder=None, descriptors=3):
