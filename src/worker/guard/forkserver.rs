@@ -39,16 +39,20 @@ const MODULES: &[(&str, &str)] = &[
     ("_airlock_report", include_str!("../python/report.py")),
     ("_airlock_runner", include_str!("../python/runner.py")),
     ("_airlock_process", include_str!("../python/process.py")),
+    ("_airlock_native", include_str!("../python/native.py")),
     ("_airlock_network", include_str!("../python/network.py")),
     ("_airlock_preload", include_str!("../python/preload.py")),
-    ("_airlock_forking", include_str!("../python/forking.py")),
     ("_airlock_forkserver", include_str!("../python/forkserver.py")),
 ];
+
+/// The fork server's loop, `native/`, as `build.rs` compiled it.
+const NATIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native.so"));
 
 // Descriptors of the fork server.
 const BUNDLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
 const REPORT_FD: i32 = 5;
+const NATIVE_FD: i32 = 6;
 /// Where descriptors are put while they change places.
 const OUT_OF_THE_WAY: i32 = 64;
 
@@ -81,9 +85,9 @@ pub(crate) enum Message {
     /// There is such a process, and it waits for its script.
     Forked { fork: u64, pid: Pid },
     /// There is not, and why.
-    ForkFailed { fork: u64, error: String },
+    ForkFailed { fork: u64, error: Errno },
     /// It has ended and was reaped.
-    Exited { fork: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+    Exited { pid: Pid, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
 }
 
 /// What it says before that.
@@ -116,10 +120,11 @@ impl ForkServer {
                 .map_err(failed("a socket"))?;
         let read = readable(args);
         let mut child = command(args, &read)?;
-        let bundle = bundle(&read)?;
-        pass_descriptors(&mut child, [&bundle, &theirs, &report_theirs].map(AsRawFd::as_raw_fd));
+        let bundle = in_memory(bundle(&read, &args.tmp_root).as_bytes())?;
+        let native = in_memory(NATIVE)?;
+        pass_descriptors(&mut child, [&bundle, &theirs, &report_theirs, &native].map(AsRawFd::as_raw_fd));
         let child = child.spawn().map_err(|error| format!("the fork server can't be started: {error}"))?;
-        drop((bundle, theirs, report_theirs));
+        drop((bundle, theirs, report_theirs, native));
         let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
         let confinement = confinement(&report)?;
         let server = Self { pid, control, waiting: VecDeque::new() };
@@ -227,23 +232,33 @@ fn parse_start(datagram: &[u8]) -> Option<Start> {
 
 fn parse(datagram: &[u8]) -> Option<Message> {
     let (kind, rest) = datagram.split_first()?;
-    let (fork, rest) = number(rest)?;
     match kind {
         b'P' => {
-            let pid = i32::from_le_bytes(rest.try_into().ok()?);
-            (pid > 0).then_some(Message::Forked { fork, pid: Pid::from_raw(pid) })
+            let (fork, pid) = number(rest)?;
+            Some(Message::Forked { fork, pid: process(pid.try_into().ok()?)? })
         }
-        b'N' => Some(Message::ForkFailed { fork, error: String::from_utf8_lossy(rest).into_owned() }),
+        b'N' => {
+            let (fork, error) = number(rest)?;
+            let error = Errno::from_raw(i32::from_le_bytes(error.try_into().ok()?));
+            Some(Message::ForkFailed { fork, error })
+        }
         b'X' => {
+            let (pid, rest) = rest.split_first_chunk()?;
             let (status, rest) = rest.split_first_chunk()?;
             let (cpu_us, rest) = number(rest)?;
             let (max_rss_bytes, rest) = number(rest)?;
             let cpu_ms = cpu_us.saturating_add(500) / 1000;
             let status = i32::from_le_bytes(*status);
-            rest.is_empty().then_some(Message::Exited { fork, status, cpu_ms, max_rss_bytes })
+            let pid = process(*pid)?;
+            rest.is_empty().then_some(Message::Exited { pid, status, cpu_ms, max_rss_bytes })
         }
         _ => None,
     }
+}
+
+fn process(bytes: [u8; 4]) -> Option<Pid> {
+    let pid = i32::from_le_bytes(bytes);
+    (pid > 0).then(|| Pid::from_raw(pid))
 }
 
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -290,15 +305,15 @@ fn command(args: &GuardArgs, read: &[String]) -> Result<Command, String> {
     Ok(command)
 }
 
-fn pass_descriptors(command: &mut Command, [bundle, control, report]: [i32; 3]) {
+fn pass_descriptors(command: &mut Command, descriptors: [i32; 4]) {
     let pass = move || {
         // Out of each other's way first; the copies close at exec, those in their final places do not.
-        let mut moved = [bundle, control, report];
+        let mut moved = descriptors;
         for descriptor in &mut moved {
             // SAFETY: plain system call on descriptors that the parent keeps open until after the spawn.
             *descriptor = unsafe { libc::fcntl(*descriptor, libc::F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) };
         }
-        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, REPORT_FD]) {
+        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, REPORT_FD, NATIVE_FD]) {
             // SAFETY: as above; what was at `place` in this child is not used by it any more.
             if descriptor < 0 || unsafe { libc::dup2(descriptor, place) } < 0 {
                 return Err(std::io::Error::last_os_error());
@@ -310,15 +325,26 @@ fn pass_descriptors(command: &mut Command, [bundle, control, report]: [i32; 3]) 
     unsafe { command.pre_exec(pass) };
 }
 
-/// What the bootstrap reads: the modules, and how the fork server is to be set up. In memory: a file could be changed.
-fn bundle(read: &[String]) -> Result<OwnedFd, String> {
-    let bundle = json!({
+/// What the bootstrap reads: the modules, and how the fork server is to be set up.
+fn bundle(read: &[String], tmp_root: &Path) -> String {
+    json!({
         "modules": MODULES,
-        "config": {"control_fd": CONTROL_FD, "landlock_abi": kernel_abi().min(NEWEST_ABI), "read_paths": read},
-    });
+        "config": {
+            "control_fd": CONTROL_FD,
+            "native_fd": NATIVE_FD,
+            "landlock_abi": kernel_abi().min(NEWEST_ABI),
+            "read_paths": read,
+            "tmp_root": tmp_root,
+        },
+    })
+    .to_string()
+}
+
+/// A file in memory: one on disk could be changed.
+fn in_memory(content: &[u8]) -> Result<OwnedFd, String> {
     let descriptor = memfd_create(c"airlock", MFdFlags::MFD_CLOEXEC).map_err(failed("a file in memory"))?;
     let mut file = File::from(descriptor);
-    let written = file.write_all(bundle.to_string().as_bytes()).and_then(|()| file.rewind());
+    let written = file.write_all(content).and_then(|()| file.rewind());
     written.map_err(|error| format!("a file in memory can't be written: {error}"))?;
     Ok(file.into())
 }
@@ -365,11 +391,12 @@ mod tests {
     fn what_the_fork_server_says_is_read() {
         let forked = [b"P".as_slice(), &7u64.to_le_bytes(), &99u32.to_le_bytes()].concat();
         assert_eq!(parse(&forked), Some(Message::Forked { fork: 7, pid: Pid::from_raw(99) }));
-        let failed = [b"N".as_slice(), &7u64.to_le_bytes(), b"no memory"].concat();
-        assert_eq!(parse(&failed), Some(Message::ForkFailed { fork: 7, error: "no memory".to_owned() }));
+        let failed = [b"N".as_slice(), &7u64.to_le_bytes(), &12i32.to_le_bytes()].concat();
+        assert_eq!(parse(&failed), Some(Message::ForkFailed { fork: 7, error: Errno::ENOMEM }));
         let numbers = [1500u64.to_le_bytes(), 4096u64.to_le_bytes()].concat();
-        let exited = [b"X".as_slice(), &7u64.to_le_bytes(), &9u32.to_le_bytes(), &numbers].concat();
-        assert_eq!(parse(&exited), Some(Message::Exited { fork: 7, status: 9, cpu_ms: 2, max_rss_bytes: 4096 }));
+        let exited = [b"X".as_slice(), &99u32.to_le_bytes(), &9u32.to_le_bytes(), &numbers].concat();
+        let pid = Pid::from_raw(99);
+        assert_eq!(parse(&exited), Some(Message::Exited { pid, status: 9, cpu_ms: 2, max_rss_bytes: 4096 }));
     }
 
     #[test]

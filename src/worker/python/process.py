@@ -24,8 +24,13 @@ _CHANNEL_DESCRIPTOR = 3
 # Python calls after a fork is for other threads and their locks, but for what `_put_right` does; and to call it costs each
 # execution more than half as many page copies as all the rest.
 _NOTHING_TO_PUT_RIGHT = ((3, 11),)
+# Bound here: to look something up after the fork is to touch it.
+_environment = os.environ._data
 _HOME = os.environ.encodekey("HOME")
 _TMPDIR = os.environ.encodekey("TMPDIR")
+_seed = _Generator.seed
+_generator = random._inst
+_main_thread = threading.main_thread()
 
 
 class _WriteThrough(io.BufferedWriter):
@@ -51,6 +56,7 @@ class Template:
         _open_streams()
         sys.argv[:] = [SCRIPT_FILE]
         sys.modules["__main__"] = self._main = fresh_main()
+        _generator.gauss_next = None
         if self._as_python_forks:
             # Once for all children: the fork server itself does nothing but fork from here on.
             pythonapi.PyOS_BeforeFork()
@@ -74,15 +80,14 @@ class Template:
         if self._as_python_forks:
             pythonapi.PyOS_AfterFork_Child()
             return
-        _Generator.seed(random._inst)
-        random._inst.gauss_next = None
-        threading._main_thread._native_id = get_native_id()
+        _seed(_generator)
+        _main_thread._native_id = get_native_id()
 
 
 def _settle(folder):
     # The C library's own environment has them already.
-    os.environ._data[_HOME] = os.environ._data[_TMPDIR] = folder
-    tempfile.tempdir = os.fsdecode(folder)
+    _environment[_HOME] = _environment[_TMPDIR] = folder
+    tempfile.tempdir = folder.decode("utf-8", "surrogateescape")
 
 
 def _open_streams():

@@ -7,7 +7,6 @@ after the script was bound by name before: the script may have replaced what the
 import ctypes
 import gc
 import io
-import json
 import linecache
 import sys
 import types
@@ -16,7 +15,7 @@ import types
 from _signal import SIG_BLOCK, pthread_sigmask, valid_signals
 from os import _exit, getpid
 
-from _airlock_channel import DONE, RESULT, RUN
+from _airlock_channel import DONE, RESULT, RUN, read_run
 from _airlock_report import COMPLETED, SCRIPT_FILE, Report, as_json, describe
 from airlock import _begin, _result, llm, set_result, settings
 from _airlock_llm import connect as _connect_llm
@@ -40,12 +39,9 @@ _set_trace = sys.settrace
 _set_profile = sys.setprofile
 
 # Run once after each fork, ahead of the script: a page that the fork server's processes share is copied when it is first
-# written to, which costs some microseconds, and these lines write to those that nearly every script writes to.
-_REHEARSAL = """\
-def f(names):
-    return [settings.get(name) for name in names]
-set_result({"a": f("b"), "c": 1.5})
-"""
+# written to, which costs some microseconds, and this line has those written to that nearly every script writes to.
+_REHEARSAL = 'set_result({"a": [1.5]})'
+_REHEARSED_BYTES = 1024
 
 
 def fresh_main():
@@ -67,8 +63,7 @@ def rehearse():
     if "numpy.random" in sys.modules:
         # Python reseeds `random` after a fork; numpy's global generator would give every execution the same numbers.
         sys.modules["numpy.random"].seed()
-    request = json.loads(b'{"script": "", "settings": {"NAME": "value"}, "result_bytes": 1024}')
-    _begin({}, request["result_bytes"])
+    _begin({}, _REHEARSED_BYTES)
     _execute(_REHEARSAL, _rehearsed)
     pthread_sigmask(SIG_BLOCK, ())
     _flush()
@@ -86,12 +81,12 @@ def run(channel, main, failure):
     frame = channel.receive()
     if frame is None or frame[0] != RUN:
         _exit(0)
-    request = json.loads(frame[1])
+    script, values, result_bytes = read_run(frame[1])
     if failure is not None:
         text = "SandboxFailed: %s; the script was not run" % failure
         channel.send((DONE, as_json(Report("SandboxFailed", text, None))))
         _exit(0)
-    _begin(request["settings"], request["result_bytes"])
+    _begin(values, result_bytes)
     _connect_llm(channel)
     process = getpid()
     reserve = bytes(_RESERVE_BYTES)
@@ -99,7 +94,7 @@ def run(channel, main, failure):
     for attempt in range(_ATTEMPTS_TO_REPORT):
         try:
             if attempt == 0:
-                error = _execute(request["script"], main)
+                error = _execute(script, main)
             reserve = None
             _quieten()
             _finish(channel, error, process)

@@ -105,7 +105,8 @@ class Execution:
             self.open -= 1
 
     def send_run(self, script, settings=None, result_bytes=1 << 20, in_parts_of=None):
-        payload = json.dumps({"script": script, "settings": settings or {}, "result_bytes": result_bytes}).encode()
+        texts = [script.encode(), *(text.encode() for setting in (settings or {}).items() for text in setting)]
+        payload = struct.pack("<Q", result_bytes) + b"".join(struct.pack("<I", len(text)) + text for text in texts)
         frame = b"R" + struct.pack("<I", len(payload)) + payload
         step = in_parts_of or len(frame)
         for start in range(0, len(frame), step):
