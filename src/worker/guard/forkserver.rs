@@ -51,8 +51,9 @@ const NATIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native.so"));
 // Descriptors of the fork server.
 const BUNDLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
-const REPORT_FD: i32 = 5;
-const NATIVE_FD: i32 = 6;
+const NATIVE_FD: i32 = 5;
+/// The last: `airlock confine` closes what comes after it.
+const REPORT_FD: i32 = 6;
 /// Where descriptors are put while they change places.
 const OUT_OF_THE_WAY: i32 = 64;
 
@@ -122,9 +123,9 @@ impl ForkServer {
         let mut child = command(args, &read)?;
         let bundle = in_memory(bundle(&read, &args.tmp_root).as_bytes())?;
         let native = in_memory(NATIVE)?;
-        pass_descriptors(&mut child, [&bundle, &theirs, &report_theirs, &native].map(AsRawFd::as_raw_fd));
+        pass_descriptors(&mut child, [&bundle, &theirs, &native, &report_theirs].map(AsRawFd::as_raw_fd));
         let child = child.spawn().map_err(|error| format!("the fork server can't be started: {error}"))?;
-        drop((bundle, theirs, report_theirs, native));
+        drop((bundle, theirs, native, report_theirs));
         let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
         let confinement = confinement(&report)?;
         let server = Self { pid, control, waiting: VecDeque::new() };
@@ -313,7 +314,7 @@ fn pass_descriptors(command: &mut Command, descriptors: [i32; 4]) {
             // SAFETY: plain system call on descriptors that the parent keeps open until after the spawn.
             *descriptor = unsafe { libc::fcntl(*descriptor, libc::F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) };
         }
-        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, REPORT_FD, NATIVE_FD]) {
+        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, NATIVE_FD, REPORT_FD]) {
             // SAFETY: as above; what was at `place` in this child is not used by it any more.
             if descriptor < 0 || unsafe { libc::dup2(descriptor, place) } < 0 {
                 return Err(std::io::Error::last_os_error());

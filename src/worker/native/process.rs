@@ -130,8 +130,10 @@ unsafe fn confine(template: &Template, folder: *const c_char) -> Step {
             add(template.rules.add(number))?;
         }
         add(&Rule { access: template.own_access, descriptor: own })?;
-        check(linux::prctl(linux::PR_SET_NO_NEW_PRIVS, 1 as c_long, 0 as c_long, 0 as c_long, 0 as c_long).into(),
-              c"prctl(PR_SET_NO_NEW_PRIVS)")?;
+        check(
+            linux::prctl(linux::PR_SET_NO_NEW_PRIVS, 1 as c_long, 0 as c_long, 0 as c_long, 0 as c_long).into(),
+            c"prctl(PR_SET_NO_NEW_PRIVS)",
+        )?;
         check(linux::syscall(linux::SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0 as c_long), c"landlock_restrict_self")
     }
 }

@@ -65,7 +65,8 @@ pub(super) unsafe extern "C" fn airlock_serve(template: *const Template, born: *
 /// Carries out one request; what [`airlock_serve`] is to return, if it is.
 fn receive(template: &Template, born: &mut Born) -> Result<Option<c_int>, c_int> {
     let mut fork = [0u8; NUMBER_BYTES];
-    let mut rights = linux::Rights::<MOST_DESCRIPTORS> { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
+    let mut rights =
+        linux::Rights::<MOST_DESCRIPTORS> { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut parts = [
         linux::IoVec { base: fork.as_mut_ptr().cast(), length: fork.len() },
         linux::IoVec { base: born.folder.as_mut_ptr().cast(), length: PATH_BYTES },
@@ -146,7 +147,8 @@ fn reap(control: c_int, signals: c_int) -> Result<Option<c_int>, c_int> {
         if pid <= 0 {
             return Ok(None);
         }
-        let microseconds = |time: linux::TimeVal| time.seconds.saturating_mul(1_000_000).saturating_add(time.microseconds);
+        let microseconds =
+            |time: linux::TimeVal| time.seconds.saturating_mul(1_000_000).saturating_add(time.microseconds);
         let cpu = microseconds(usage.user).saturating_add(microseconds(usage.system));
         let memory = usage.max_rss_kib.saturating_mul(1024);
         let mut rest = [0u8; 20];

@@ -10,9 +10,7 @@ import os
 import random
 import sys
 import tempfile
-import threading
 from _random import Random as _Generator
-from _thread import get_native_id
 from ctypes import pythonapi
 
 from _airlock_channel import Channel
@@ -21,8 +19,8 @@ from _airlock_runner import fresh_main, rehearse, run
 
 _CHANNEL_DESCRIPTOR = 3
 # Of these versions it is known that a fork leaves nothing to put right where there is one thread and no lock is held. What
-# Python calls after a fork is for other threads and their locks, but for what `_put_right` does; and to call it costs each
-# execution more than half as many page copies as all the rest.
+# Python calls after a fork is for other threads and their locks, but for the seed of `random`; and to call it costs each
+# execution half as many page copies as all the rest.
 _NOTHING_TO_PUT_RIGHT = ((3, 11),)
 # Bound here: to look something up after the fork is to touch it.
 _environment = os.environ._data
@@ -30,7 +28,6 @@ _HOME = os.environ.encodekey("HOME")
 _TMPDIR = os.environ.encodekey("TMPDIR")
 _seed = _Generator.seed
 _generator = random._inst
-_main_thread = threading.main_thread()
 
 
 class _WriteThrough(io.BufferedWriter):
@@ -81,7 +78,6 @@ class Template:
             pythonapi.PyOS_AfterFork_Child()
             return
         _seed(_generator)
-        _main_thread._native_id = get_native_id()
 
 
 def _settle(folder):

@@ -153,7 +153,14 @@ class Guard:
     """One fork server. `uid`: the user it runs as, if not the caller's."""
 
     def __init__(
-        self, uid=None, landlock_abi=None, read_paths=READ_PATHS, preload=(), python=sys.executable, as_python_forks=False
+        self,
+        uid=None,
+        landlock_abi=None,
+        read_paths=READ_PATHS,
+        preload=(),
+        python=sys.executable,
+        as_python_forks=False,
+        library=None,
     ):
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.root = tempfile.mkdtemp(prefix="airlock-test-")
@@ -169,6 +176,7 @@ class Guard:
             "preload": list(preload),
             "as_python_forks": as_python_forks,
         }
+        self.library = library
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = self._spawn(python, theirs)
         theirs.close()
@@ -179,7 +187,7 @@ class Guard:
 
     def _spawn(self, python, theirs):
         modules = [[name, (SOURCES / file).read_text(encoding="utf-8")] for name, file in MODULES]
-        native_library()
+        library = self.library or native_library()
         bundle = os.memfd_create("bundle")
         os.write(bundle, json.dumps({"modules": modules, "config": self.config}).encode())
         os.lseek(bundle, 0, os.SEEK_SET)
@@ -191,7 +199,7 @@ class Guard:
             return pid
         try:
             # Above them first: any may lie where another belongs.
-            native = os.open(native_library(), os.O_RDONLY)
+            native = os.open(library, os.O_RDONLY)
             high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 6) for descriptor in (bundle, theirs.fileno(), native)]
             for place, descriptor in enumerate(high, 3):
                 os.dup2(descriptor, place)
