@@ -42,6 +42,16 @@ class Channel:
 
     def receive(self):
         """The next frame as `(kind, payload)`, or None when the guard has closed its end."""
+        if not self._pending:
+            # Nearly always it comes alone and whole.
+            part = read(self._descriptor, _READ_SIZE)
+            if len(part) >= _HEADER.size:
+                kind, length = _HEADER.unpack_from(part)
+                if len(part) == _HEADER.size + length:
+                    return kind, part[_HEADER.size:]
+            elif not part:
+                return None
+            self._pending += part
         if not self._fill(_HEADER.size):
             return None
         kind, length = _HEADER.unpack_from(self._pending)

@@ -28,6 +28,7 @@ _RESERVE_BYTES = 4 * 1024 * 1024
 _flush_c_streams = ctypes.PyDLL(None).fflush
 _flush_c_streams.argtypes = [ctypes.c_void_p]
 
+_COMPLETED = as_json(COMPLETED)
 _NOT_ENDED = object()
 _ATTEMPTS_TO_REPORT = 8
 _EXIT_WITHOUT_REPORT = 1
@@ -67,7 +68,6 @@ def rehearse():
     _execute(_REHEARSAL, _rehearsed)
     pthread_sigmask(SIG_BLOCK, ())
     _flush()
-    as_json(COMPLETED)
     # What is alive by now is for good: the script's collections need not look at it, and the first is not due at once.
     gc.freeze()
     gc.enable()
@@ -107,8 +107,10 @@ def run(channel, main, failure):
 
 def _execute(script, main):
     """Runs the text `script` in the module `main`. Returns what ended it: an exception, or None if that is no failure."""
-    # As reading a file gives them: `str.splitlines` would split at more characters than Python's tokenizer does.
-    lines = io.StringIO(script, newline=None).readlines()
+    # As reading a file gives them: `str.splitlines` splits at more characters than Python's tokenizer does.
+    lines = script.splitlines(True)
+    if "\r" in script or len(lines) != script.count("\n") + (script[-1:] not in "\n"):
+        lines = io.StringIO(script, newline=None).readlines()
     # Without a modification time `linecache` doesn't look for a file of that name.
     linecache.cache[SCRIPT_FILE] = (len(script), None, lines, SCRIPT_FILE)
     try:
@@ -130,12 +132,12 @@ def _quieten():
 
 def _finish(channel, error, process):
     """Reports the end of the script, and ends the process. `process` is the id of the one that the guard asked for."""
-    report = COMPLETED if error is None else describe(error)
+    report = None if error is None else describe(error)
     _flush()
     if getpid() != process:
         _end_as_child(error, report)
     result = _result()
-    done = (DONE, as_json(report))
+    done = (DONE, _COMPLETED if report is None else as_json(report))
     channel.send(done) if result is None else channel.send((RESULT, result), done)
     _exit(0)
 
