@@ -19,6 +19,13 @@ pub(crate) struct Bomb {
     ends: &'static [&'static str],
 }
 
+impl Bomb {
+    /// As it is listed.
+    pub(crate) fn full_name(&self) -> String {
+        format!("beside_{}", self.name)
+    }
+}
+
 pub(crate) const BOMBS: &[Bomb] = &[
     Bomb { name: "memory", script: include_str!("scripts/memory_of_many.py"), ends: &["MemoryLimit"] },
     Bomb { name: "fork", script: include_str!("scripts/fork_bomb.py"), ends: &["ProcessLimit"] },

@@ -14,7 +14,7 @@ use crate::support::{Admin, Agent, eventually};
 
 /// The limits of the profile that attacks: small, so that a bomb is soon at one, and can be shown beyond it without harm.
 pub(crate) const MEMORY: u64 = 256 << 20;
-pub(crate) const CPU_SECONDS: u64 = 3;
+pub(crate) const CPU_SECONDS: u64 = 1;
 pub(crate) const PROCESSES: u64 = 40;
 pub(crate) const FILES: u64 = 256;
 pub(crate) const TMP: u64 = 16 << 20;
@@ -113,7 +113,9 @@ impl World {
         json!({
             "bare": bare,
             "second": second,
+            "left": self.name_of_left(),
             "container": self.home.is_container(),
+            "own_user": self.home.own_users,
             "pids": pids,
             "victim": {"pid": victim["pid"], "folder": folder, "file": format!("{folder}/mine")},
             "data": data,
@@ -130,6 +132,11 @@ impl World {
         })
     }
 
+    /// The name of processes that scripts leave behind here: this machine sees those of containers, too.
+    pub(crate) fn name_of_left(&self) -> String {
+        format!("left {}", self.home.name)
+    }
+
     /// The sandboxed victim is where it was.
     pub(crate) fn victim_lives(&self) -> bool {
         self.home
@@ -142,7 +149,7 @@ impl World {
 /// Starts what scripts try to reach, outside the sandbox.
 fn services(home: &Home) -> (Child, Value) {
     let program = format!("PORT = {}\n{}", home.names, include_str!("service.py"));
-    let mut child = home.python(home.server_user()).spawn().unwrap();
+    let mut child = home.python(home.server_user).spawn().unwrap();
     child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -5,6 +5,8 @@
 
 use libc::{c_int, c_long};
 
+use crate::worker::guard::egress::own_files::SYS_FCHMODAT2;
+
 /// Position of an argument, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argument(pub u8);
@@ -56,6 +58,10 @@ pub struct Rule {
     /// What could be done with it.
     pub reason: &'static str,
 }
+
+// Newer than the C library's table.
+const SYS_SETXATTRAT: c_long = 463;
+const SYS_REMOVEXATTRAT: c_long = 466;
 
 /// Calls refused whatever their arguments.
 const REFUSED: &[(&str, &[c_long])] = &[
@@ -138,6 +144,19 @@ const REFUSED: &[(&str, &[c_long])] = &[
         &[libc::SYS_name_to_handle_at, libc::SYS_open_by_handle_at],
     ),
     (
+        "writes attributes of files, which Landlock does not govern",
+        &[
+            libc::SYS_setxattr,
+            libc::SYS_lsetxattr,
+            libc::SYS_fsetxattr,
+            libc::SYS_removexattr,
+            libc::SYS_lremovexattr,
+            libc::SYS_fremovexattr,
+            SYS_SETXATTRAT,
+            SYS_REMOVEXATTRAT,
+        ],
+    ),
+    (
         "is the administrator's",
         &[
             libc::SYS_quotactl,
@@ -178,6 +197,8 @@ const ABSENT: &[(&str, &[c_long])] = &[
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
     ),
     ("makes files that are on no disk: memory that no limit of a process counts", &[libc::SYS_memfd_create]),
+    #[cfg(target_arch = "x86_64")]
+    ("changes a file's times, as utimensat does", &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat]),
     ("takes its flags in memory, where no filter sees them; libraries go on with clone", &[libc::SYS_clone3]),
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
@@ -191,6 +212,12 @@ const ASKED: &[(&str, &[c_long])] = &[
         "asks for addresses, which a pair in the place of a datagram socket does not have: the guard tells them",
         &[libc::SYS_getsockname, libc::SYS_getpeername],
     ),
+    (
+        "changes a file's mode or times, which Landlock does not govern: the guard does it, for the execution's own files",
+        &[libc::SYS_fchmod, libc::SYS_fchmodat, SYS_FCHMODAT2, libc::SYS_utimensat],
+    ),
+    #[cfg(target_arch = "x86_64")]
+    ("the same", &[libc::SYS_chmod]),
 ];
 
 /// What starts processes and threads; clone3 is as if it was not there.
@@ -344,7 +371,6 @@ fn socket_options(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
 /// Set-uid and set-gid files of the worker's user would let others become it.
 fn special_modes(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
     const REASON: &str = "makes set-uid or set-gid files";
-    const SYS_FCHMODAT2: c_long = 452;
     for special in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
         refuse(libc::SYS_fchmod, vec![bit(Argument(1), special)], REASON);
         refuse(libc::SYS_fchmodat, vec![bit(Argument(2), special)], REASON);

@@ -6,7 +6,7 @@ mod questions;
 mod turnover;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,8 @@ pub(super) struct Guard {
     signals: SignalFd,
     fork_server: ForkServer,
     tmp_root: PathBuf,
+    /// The same without links in it, as the kernel tells paths.
+    tmp_path: PathBuf,
     tmp_folder: OwnedFd,
     own_user: bool,
     forked_ahead: usize,
@@ -146,6 +148,8 @@ impl Guard {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let tmp_folder =
             open(&args.tmp_root, flags, Mode::empty()).map_err(why("the temporary folder can't be opened"))?;
+        let tmp_path = std::fs::read_link(format!("/proc/self/fd/{}", tmp_folder.as_raw_fd()))
+            .map_err(|error| format!("the temporary folder's path can't be read: {error}"))?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(why("no epoll"))?;
         let signals = SignalFd::with_flags(&keeper::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(why("no signal descriptor"))?;
@@ -157,6 +161,7 @@ impl Guard {
             signals,
             fork_server,
             tmp_root: args.tmp_root.clone(),
+            tmp_path,
             tmp_folder,
             own_user: args.own_user,
             forked_ahead: args.forked_ahead.max(1),
@@ -318,8 +323,9 @@ impl Guard {
     fn open_egress(&mut self, fork: u64, main: Option<Pid>, run: &Run<'_>) -> Result<(), String> {
         let hosts = run.allowed_hosts.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
         let policy = HostPolicy::new(hosts.as_deref()).map_err(|error| format!("an entry of allowed_hosts {error}"))?;
-        if let (Some(egress), Some(main)) = (&mut self.egress, main) {
-            egress.begin(fork, main.as_raw(), policy, run.limits.processes);
+        let folder = self.executions.get(&fork).map(|execution| execution.folder_path(&self.tmp_path));
+        if let (Some(egress), Some(main), Some(folder)) = (&mut self.egress, main, folder) {
+            egress.begin(fork, main.as_raw(), folder, policy, run.limits.processes);
         }
         Ok(())
     }
