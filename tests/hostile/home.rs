@@ -69,20 +69,21 @@ impl Drop for Container {
 }
 
 impl Home {
-    /// A server of this machine.
-    pub(crate) fn native() -> Self {
+    /// A server of this machine, as `user` if that is not this one.
+    pub(crate) fn native(name: &'static str, user: Option<u32>) -> Self {
         let names = free_udp_port();
         let launch = Launch::new().arg("--worker-idle", "600").arg("--name-servers", &format!("127.0.0.1:{names}"));
+        let launch = if let Some(user) = user { launch.user(user) } else { launch };
         let server = launch.start();
         Self {
-            name: "native",
+            name,
             url: server.url().to_owned(),
             data: server.dir().to_string_lossy().into_owned(),
             server: server.pid(),
             port: server.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port"),
             names,
-            server_user: nix::unistd::geteuid().as_raw(),
-            own_users: nix::unistd::geteuid().is_root(),
+            server_user: user.unwrap_or(nix::unistd::geteuid().as_raw()),
+            own_users: user.is_none() && nix::unistd::geteuid().is_root(),
             kind: Kind::Native { _server: Box::new(server) },
         }
     }

@@ -14,11 +14,19 @@ const SHORT_TIMEOUT_S: u32 = 3;
 pub(crate) struct Judged {
     pub(crate) faults: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// The layer that it attacks is not in force here, and why not.
+    pub(crate) absent: Option<String>,
 }
 
 /// Runs a script both ways.
 pub(crate) async fn judge(world: &World, script: &Script) -> Judged {
     let mut judged = Judged::default();
+    if let Some(layer) = &script.needs {
+        judged.absent = world.absence_of(layer);
+        if judged.absent.is_some() {
+            return judged;
+        }
+    }
     bare(world, script, &mut judged);
     sandboxed(world, script, &mut judged).await;
     // Whatever it did, others are as they were.

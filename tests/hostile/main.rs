@@ -1,4 +1,4 @@
-//! Hostile scripts, one a file in `scripts/`, run through a real server: natively, and inside plain containers, as root, as
+//! Hostile scripts, one a file in `scripts/`, run through a real server: natively and inside plain containers, as root, as
 //! another user and without capabilities.
 //!
 //! Each script is run twice. First *bare*: in a Python outside the sandbox, as the user that workers run as. There every
@@ -12,7 +12,7 @@
 //! - `beside` lets a bomb and a victim run side by side.
 //!
 //! `cargo test --test hostile NAME` runs those whose name contains NAME; `AIRLOCK_TEST_HOMES=native,no-caps` in some of the homes
-//! (`native`, `container`, `user-1000`, `no-caps`) alone. It prints a list of verdicts; `-- --list` only the names.
+//! (`native`, `native-user`, `container`, `user-1000`, `no-caps`) alone. It prints a list of verdicts; `-- --list` only the names.
 
 #![allow(
     clippy::unwrap_used,
@@ -49,21 +49,25 @@ use world::World;
 /// Homes whose scripts run at the same time.
 const HOMES_AT_ONCE: usize = 2;
 
-/// Passed, failed.
 #[derive(Default)]
 struct Tally {
     passed: AtomicUsize,
     failed: AtomicUsize,
+    /// Whose layer is not there.
+    absent: AtomicUsize,
 }
 
 impl Tally {
     fn add(&self, home: &str, name: &str, judged: &Judged) {
-        let verdict = if judged.faults.is_empty() { "held" } else { "FAILED" };
+        let (verdict, count) = match &judged.absent {
+            _ if !judged.faults.is_empty() => ("FAILED".to_owned(), &self.failed),
+            Some(layer) => (format!("ABSENT: {layer}"), &self.absent),
+            None => ("held".to_owned(), &self.passed),
+        };
         let notes = judged.notes.iter().map(|note| format!("\n{:>10} {note}", "·"));
         let faults = judged.faults.iter().map(|fault| format!("\n{:>10} {fault}", "!"));
         // In one piece: homes print side by side.
-        println!("{home:<10} {name:<28} {verdict}{}", notes.chain(faults).collect::<String>());
-        let count = if judged.faults.is_empty() { &self.passed } else { &self.failed };
+        println!("{home:<11} {name:<28} {verdict}{}", notes.chain(faults).collect::<String>());
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -86,8 +90,8 @@ fn main() -> ExitCode {
         let wanted = |home: &str| wanted.is_empty() || wanted.split(',').any(|name| name == home);
         run_in(homes(wanted), &scripts, &bombs, &tally);
     }
-    let (passed, failed) = (tally.passed.into_inner(), tally.failed.into_inner());
-    println!("hostile: {passed} passed, {failed} failed");
+    let (passed, failed, absent) = (tally.passed.into_inner(), tally.failed.into_inner(), tally.absent.into_inner());
+    println!("hostile: {passed} held, {failed} failed, {absent} without the layer that they attack");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -98,7 +102,10 @@ type Opening<'a> = Box<dyn FnOnce() -> Home + Send + 'a>;
 fn homes(wanted: impl Fn(&str) -> bool) -> Vec<Opening<'static>> {
     let mut homes: Vec<Opening<'static>> = Vec::new();
     if wanted("native") {
-        homes.push(Box::new(Home::native));
+        homes.push(Box::new(|| Home::native("native", None)));
+    }
+    if wanted("native-user") && nix::unistd::geteuid().is_root() {
+        homes.push(Box::new(|| Home::native("native-user", Some(58_997))));
     }
     let containers: Vec<_> = home::CONTAINERS.iter().filter(|kind| wanted(kind.name)).collect();
     if !containers.is_empty() {
@@ -108,7 +115,7 @@ fn homes(wanted: impl Fn(&str) -> bool) -> Vec<Opening<'static>> {
                 Box::new(move || Home::container(&engine, kind))
             })),
             Err(why) => {
-                containers.iter().for_each(|kind| println!("{:<10} {:<28} SKIPPED: {why}", kind.name, "every script"))
+                containers.iter().for_each(|kind| println!("{:<11} {:<28} SKIPPED: {why}", kind.name, "every script"))
             }
         }
     }

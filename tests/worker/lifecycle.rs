@@ -165,8 +165,8 @@ fn without_root_the_same_holds_that_needs_none() {
         "runs::a_script_prints_and_returns",
         "ends::daemons_of_a_script_are_gone_when_its_end_is_told",
         "ends::limits_end_a_script_with_their_own_names",
-        "confinement::files_outside_are_neither_read_nor_written",
-        "confinement::siblings_guard_and_fork_server_are_out_of_reach",
+        "confinement::scripts_do_what_scripts_do",
+        "confinement::of_its_own_files_a_script_can_not_change_what_is_not_there_or_special",
         "lifecycle::a_killed_guard_takes_everything_with_it_and_the_run_is_lost",
     ] {
         let mut command = Command::new(std::env::current_exe().expect("itself"));

@@ -1,5 +1,5 @@
 # Tries: to change modes, times and attributes of files that are not its own: Airlock's, where both have one user, and others'.
-# Expect: refused EPERM EACCES ENOENT ENOSYS
+# Expect: refused EPERM EACCES ENOENT ENOSYS ENOTSUP
 # Bare: as server
 key, data = T["key"], T["data"]
 PATH = 0o10000000

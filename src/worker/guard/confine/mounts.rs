@@ -28,6 +28,14 @@ const ROOT_OPTIONS: &CStr = c"mode=755,size=1m";
 /// Where programs look for a folder: there is an empty one.
 const EMPTY_FOLDERS: &[&str] = &["/tmp", "/var", "/run", "/home", "/root", "/etc", "/dev"];
 
+/// What shells and programs call their own descriptors.
+const DESCRIPTORS: &[(&str, &str)] = &[
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+
 /// A tree that was copied and is mounted nowhere yet.
 struct Copied {
     place: PathBuf,
@@ -137,6 +145,10 @@ fn unmount(stage: &Path) -> Result<(), Errno> {
 fn fill(stage: &Path, copied: &[Copied]) -> Result<(), String> {
     for folder in EMPTY_FOLDERS {
         make_folder(&below(stage, Path::new(folder))).map_err(|error| format!("{folder} can't be made: {error}"))?;
+    }
+    for (place, target) in DESCRIPTORS {
+        std::os::unix::fs::symlink(target, below(stage, Path::new(place)))
+            .map_err(|error| format!("{place} can't be made: {error}"))?;
     }
     // What is written last: it may lie below something that is read, and is then on top of it.
     for one in copied {

@@ -1,7 +1,7 @@
 //! The system calls that are refused below a guard, or left to it, with a reason each.
 //!
-//! Calls that a C library or an interpreter tries and does without get "not there" (ENOSYS), so that it takes its older way;
-//! all others get "not permitted" (EPERM), which Python shows as PermissionError.
+//! Calls that a C library or an interpreter tries and does without get "not there" (ENOSYS), so that it takes its older way, or
+//! "not supported" (EOPNOTSUPP); all others get "not permitted" (EPERM), which Python shows as PermissionError.
 
 use libc::{c_int, c_long};
 
@@ -38,6 +38,8 @@ pub enum Answer {
     NotPermitted,
     /// ENOSYS.
     NotThere,
+    /// EOPNOTSUPP.
+    NotSupported,
     /// Success, though nothing was done.
     Done,
     /// What the guard says, once it has looked at it (`guard/egress`).
@@ -144,19 +146,6 @@ const REFUSED: &[(&str, &[c_long])] = &[
         &[libc::SYS_name_to_handle_at, libc::SYS_open_by_handle_at],
     ),
     (
-        "writes attributes of files, which Landlock does not govern",
-        &[
-            libc::SYS_setxattr,
-            libc::SYS_lsetxattr,
-            libc::SYS_fsetxattr,
-            libc::SYS_removexattr,
-            libc::SYS_lremovexattr,
-            libc::SYS_fremovexattr,
-            SYS_SETXATTRAT,
-            SYS_REMOVEXATTRAT,
-        ],
-    ),
-    (
         "is the administrator's",
         &[
             libc::SYS_quotactl,
@@ -203,6 +192,21 @@ const ABSENT: &[(&str, &[c_long])] = &[
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
 
+/// Calls that are as if the file system did not have what they are about: programs that copy files go on without.
+const UNSUPPORTED: &[(&str, &[c_long])] = &[(
+    "writes attributes of files, which Landlock does not govern",
+    &[
+        libc::SYS_setxattr,
+        libc::SYS_lsetxattr,
+        libc::SYS_fsetxattr,
+        libc::SYS_removexattr,
+        libc::SYS_lremovexattr,
+        libc::SYS_fremovexattr,
+        SYS_SETXATTRAT,
+        SYS_REMOVEXATTRAT,
+    ],
+)];
+
 /// Calls that the guard answers, whatever their arguments; all others of their rules are refused before.
 const ASKED: &[(&str, &[c_long])] = &[
     ("makes the socket, so that the guard has a duplicate of it to connect", &[libc::SYS_socket]),
@@ -246,6 +250,9 @@ pub fn all() -> Vec<Rule> {
     own_process(&mut refuse);
     for (reason, calls) in ABSENT {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::NotThere, reason }));
+    }
+    for (reason, calls) in UNSUPPORTED {
+        rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::NotSupported, reason }));
     }
     for (reason, calls) in ASKED {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::AskGuard, reason }));
