@@ -3,6 +3,7 @@
 
 mod accounts;
 mod questions;
+mod source;
 mod turnover;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
+use self::source::Source;
+pub(super) use self::source::egress_event;
 use super::channel::Incoming;
 use super::confine::rlimits::MOST_PROCESSES;
 use super::descendants;
@@ -43,53 +46,6 @@ const REFILL_AFTER: Duration = Duration::from_millis(4);
 const RETRY_GROUPS_AFTER: Duration = Duration::from_millis(10);
 /// When processes can't be forked, or die waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What a descriptor in the epoll is; with the execution's number, if it is one's, packed into 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Server,
-    ToServer,
-    ForkServer,
-    Signals,
-    Channel(u64),
-    Stream(u64, OutputStream),
-    Egress(u64),
-}
-
-/// What the epoll says when a descriptor of egress is ready.
-pub(super) fn egress_event(number: u64) -> u64 {
-    Source::Egress(number).pack()
-}
-
-impl Source {
-    fn pack(self) -> u64 {
-        match self {
-            Self::Server => 0,
-            Self::ToServer => 1,
-            Self::ForkServer => 2,
-            Self::Signals => 3,
-            Self::Channel(fork) => fork << 3 | 4,
-            Self::Stream(fork, OutputStream::Stdout) => fork << 3 | 5,
-            Self::Stream(fork, OutputStream::Stderr) => fork << 3 | 6,
-            Self::Egress(number) => number << 3 | 7,
-        }
-    }
-
-    fn unpack(packed: u64) -> Option<Self> {
-        let fork = packed >> 3;
-        Some(match packed & 7 {
-            0 => Self::Server,
-            1 => Self::ToServer,
-            2 => Self::ForkServer,
-            3 => Self::Signals,
-            4 => Self::Channel(fork),
-            5 => Self::Stream(fork, OutputStream::Stdout),
-            6 => Self::Stream(fork, OutputStream::Stderr),
-            7 => Self::Egress(fork),
-            _ => return None,
-        })
-    }
-}
 
 /// A run that no process was there for yet: its frame as it came, wiped when dropped.
 struct Queued {
