@@ -14,7 +14,7 @@ use crate::support::{Admin, Agent, eventually};
 
 /// The limits of the profile that attacks: small, so that a bomb is soon at one, and can be shown beyond it without harm.
 pub(crate) const MEMORY: u64 = 256 << 20;
-pub(crate) const CPU_SECONDS: u64 = 1;
+pub(crate) const CPU_SECONDS: u64 = 3;
 pub(crate) const PROCESSES: u64 = 40;
 pub(crate) const FILES: u64 = 256;
 pub(crate) const TMP: u64 = 16 << 20;
