@@ -70,7 +70,10 @@ impl Container {
             self.inspect("{{.State.Health.Status}}") == "healthy"
         })
         .await;
-        self.client.get("/ready").await.expect(200);
+        eventually("scripts can run in it", async || {
+            self.client.try_send(Request::get("/ready")).await.is_ok_and(|ready| ready.status == 200)
+        })
+        .await;
     }
 
     /// `docker stop`, and what became of the server.
