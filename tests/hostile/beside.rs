@@ -1,7 +1,7 @@
 //! A bomb and victims side by side: the bomb is ended by its own limit, and the victims neither fail nor starve.
 //!
 //! Work is counted, not time: a victim does as much as it can in a while, and is compared with what it does in as long a time beside
-//! a harmless script. The ratios are generous: the processors are shared, and a bomb may use its share.
+//! a harmless script. The ratio is generous: the processors are shared, and a bomb may use its share.
 
 use std::time::{Duration, Instant};
 
@@ -61,20 +61,16 @@ while time.monotonic() < end:
 set_result(rounds)
 ";
 const SECONDS: u32 = 2;
-/// A victim beside a bomb does at least one part in so many of what it does beside a harmless script: one of the same profile,
-/// which shares the bomb's guard, and one of another profile, which shares the machine alone.
-const SHARES: [u64; 2] = [20, 4];
+/// A victim beside a bomb does at least one part in so many of what it does beside a harmless script.
+const SHARE: u64 = 20;
 
-/// What victims do beside a harmless script.
-pub(crate) async fn undisturbed(world: &World) -> Vec<Rounds> {
-    together(world, "import time\ntime.sleep(1)").await.1
-}
-
-/// Runs it. `alone`: what was done undisturbed.
-pub(crate) async fn judge(world: &World, bomb: &Bomb, alone: &[Rounds]) -> Judged {
+/// Runs it.
+pub(crate) async fn judge(world: &World, bomb: &Bomb) -> Judged {
     let mut judged = Judged::default();
     let prelude =
         format!("{}\nT = json.loads({:?})\n", include_str!("prelude.py"), world.targets(false, false).to_string());
+    // Just before, so that both meet the machine as it is.
+    let (_, alone) = together(world, "import time\ntime.sleep(1)").await;
     let begin = Instant::now();
     let (ended, beside) = together(world, &format!("{prelude}{}", bomb.script)).await;
     let kind = ended["error_type"].as_str().unwrap_or("completed");
@@ -84,9 +80,9 @@ pub(crate) async fn judge(world: &World, bomb: &Bomb, alone: &[Rounds]) -> Judge
     if begin.elapsed() > Duration::from_secs(60) {
         judged.faults.push("the bomb was not ended in time".to_owned());
     }
-    for (((who, alone), (_, beside)), share) in alone.iter().zip(&beside).zip(SHARES) {
+    for ((who, alone), (_, beside)) in alone.iter().zip(&beside) {
         match (alone, beside) {
-            (Ok(alone), Ok(beside)) if *beside >= alone / share => {
+            (Ok(alone), Ok(beside)) if *beside >= alone / SHARE => {
                 judged.notes.push(format!("{who}: {beside} rounds, {alone} beside a harmless script"));
             }
             (Ok(alone), Ok(beside)) => {
@@ -98,8 +94,7 @@ pub(crate) async fn judge(world: &World, bomb: &Bomb, alone: &[Rounds]) -> Judge
     judged
 }
 
-/// A victim, and how many rounds it did.
-pub(crate) type Rounds = (&'static str, Result<u64, String>);
+type Rounds = (&'static str, Result<u64, String>);
 
 /// Runs a script and, from before its start to after its end, a victim of the same profile and one of another.
 async fn together(world: &World, script: &str) -> (serde_json::Value, Vec<Rounds>) {

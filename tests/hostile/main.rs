@@ -140,12 +140,15 @@ fn run_in(homes: Vec<Opening<'_>>, scripts: &[Script], bombs: &[&Bomb], tally: &
         }
     };
     std::thread::scope(|scope| (0..HOMES_AT_ONCE).for_each(|_| drop(scope.spawn(live))));
-    for world in worlds.into_inner().unwrap().iter().filter(|_| !bombs.is_empty()) {
-        runtime.block_on(async {
-            let alone = beside::undisturbed(world).await;
-            for bomb in bombs {
-                tally.add(world.home.name, &bomb.full_name(), &beside::judge(world, bomb, &alone).await);
+    for world in worlds.into_inner().unwrap() {
+        let name = world.home.name;
+        for bomb in bombs {
+            if world.home.own_users {
+                tally.add(name, &bomb.full_name(), &runtime.block_on(beside::judge(&world, bomb)));
+            } else {
+                // Each takes seconds that nothing else may run in.
+                println!("{name:<11} {:<28} NOT RUN: measured as root, natively and in a container", bomb.full_name());
             }
-        });
+        }
     }
 }
