@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::llm::{asked, respond};
-use crate::support::{Agent, Launch, Server, ready_profile, shared, shared_agent, text};
+use crate::support::{Agent, Launch, Request, Server, ready_profile, shared, shared_agent, text};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,6 +207,25 @@ async fn what_is_no_stream_is_told() {
     let agent = shared_agent().await;
     agent.client().get("/executions/exec_000000000000000000000000000000000000/events").await.problem(404);
     let id = text(&agent.run("1").await, "execution_id").to_owned();
-    let request = crate::support::Request::get(&format!("/executions/{id}/events")).header("Last-Event-ID", "nonsense");
-    agent.client().send(request).await.problem_naming(422, "Last-Event-ID");
+    let other = text(&agent.run("1").await, "execution_id").to_owned();
+    let last = Events::open(shared().await, &other, None).await.all().await.pop().unwrap();
+    for position in ["nonsense", &last.id] {
+        let request = Request::get(&format!("/executions/{id}/events")).header("Last-Event-ID", position);
+        agent.client().send(request).await.problem_naming(422, "Last-Event-ID");
+    }
+}
+
+/// As after a replay that printed something else.
+#[tokio::test]
+async fn from_within_a_character_a_stream_goes_on_after_it() {
+    let (server, agent) = (shared().await, shared_agent().await);
+    let id = text(&agent.run("print('€' * 20_000)").await, "execution_id").to_owned();
+    let done = agent.finish(&id).await;
+    let first = Events::open(server, &id, None).await.until("stdout").await.id;
+    let seen = first.rsplit('-').nth(1).unwrap();
+    for within in 1..=3 {
+        let position = first.replacen(&format!("-{seen}-"), &format!("-{within}-"), 1);
+        let rest = Events::open(server, &id, Some(&position)).await.all().await;
+        assert_eq!(printed(&rest, "stdout"), text(&done, "stdout")[3..], "from {within}");
+    }
 }
