@@ -16,7 +16,8 @@ struct Event {
 /// A stream of events that is read one by one.
 struct Events {
     response: reqwest::Response,
-    text: String,
+    /// What came and is no whole event yet: a chunk may end within a character.
+    bytes: Vec<u8>,
 }
 
 impl Events {
@@ -29,15 +30,15 @@ impl Events {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, text: String::new() }
+        Self { response, bytes: Vec::new() }
     }
 
     /// The next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.text = rest;
+            if let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
+                let event = String::from_utf8(event).unwrap();
                 let field = |name: &str| {
                     event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start().to_owned()
                 };
@@ -48,7 +49,7 @@ impl Events {
                 return Some(Event { id: field("id:"), name: field("event:"), data });
             }
             let chunk = self.response.chunk().await.unwrap()?;
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            self.bytes.extend_from_slice(&chunk);
         }
     }
 
