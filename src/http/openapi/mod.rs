@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::problem::{INVALID, Kind, NOT_FOUND, UNAVAILABLE, WRONG_STATE};
-use operation::{Operation, problem_name};
+use operation::{Operation, problem_name, set};
 
 /// The document; empty if it could not be put together, which a test rules out.
 pub(super) static DOCUMENT: LazyLock<Bytes> =
@@ -39,7 +39,7 @@ fn document() -> Result<Value, serde_json::Error> {
     let mut paths = Map::new();
     for operation in &operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method.as_str().to_ascii_lowercase()] = operation.written();
+        set(path, &operation.method.as_str().to_ascii_lowercase(), operation.written());
     }
     let mut schemas: Map<String, Value> = serde_json::from_str(include_str!("agents.json"))?;
     schemas.extend(serde_json::from_str::<Map<String, Value>>(include_str!("admin.json"))?);
@@ -89,17 +89,21 @@ fn problem(kind: &Kind) -> Value {
             "required": ["field", "problem"],
             "additionalProperties": false,
         });
-        properties["errors"] = json!({ "type": "array", "minItems": 1, "maxItems": 20, "items": fault });
-        properties["pointer"] = json!({ "type": "string", "description": "Where in an answer the schema is not met." });
+        set(&mut properties, "errors", json!({ "type": "array", "minItems": 1, "maxItems": 20, "items": fault }));
+        set(
+            &mut properties,
+            "pointer",
+            json!({ "type": "string", "description": "Where in an answer the schema is not met." }),
+        );
         required.push("errors");
     } else if kind == &WRONG_STATE {
-        properties["credential"] = json!({ "type": "string" });
-        properties["credentials"] = names("Credentials without a value.");
-        properties["profiles"] = names("Locked profiles that use it.");
+        set(&mut properties, "credential", json!({ "type": "string" }));
+        set(&mut properties, "credentials", names("Credentials without a value."));
+        set(&mut properties, "profiles", names("Locked profiles that use it."));
     } else if kind == &NOT_FOUND {
-        properties["credential"] = json!({ "type": "string" });
+        set(&mut properties, "credential", json!({ "type": "string" }));
     } else if kind == &UNAVAILABLE {
-        properties["problems"] = names("Why no script would run now.");
+        set(&mut properties, "problems", names("Why no script would run now."));
     }
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
@@ -125,7 +129,7 @@ fn extended(schemas: &Map<String, Value>, schema: &Value) -> Value {
         match (whole.get_mut(keyword), value) {
             (Some(Value::Object(of_base)), Value::Object(own)) => of_base.extend(own.clone()),
             (Some(Value::Array(of_base)), Value::Array(own)) if keyword == "required" => of_base.extend(own.clone()),
-            _ => whole[keyword] = value.clone(),
+            _ => set(&mut whole, keyword, value.clone()),
         }
     }
     whole

@@ -138,7 +138,9 @@ impl Operation {
     /// The answer of this status has a header, by its name under `components`.
     pub(super) fn with_header(mut self, status: u16, header: &'static str) -> Self {
         for (_, answer) in self.answers.iter_mut().filter(|(of, _)| *of == status) {
-            answer["headers"][header] = json!({ "$ref": format!("#/components/headers/{header}") });
+            let mut headers = answer.get("headers").cloned().unwrap_or_else(|| json!({}));
+            set(&mut headers, header, json!({ "$ref": format!("#/components/headers/{header}") }));
+            set(answer, "headers", headers);
         }
         self
     }
@@ -171,17 +173,24 @@ impl Operation {
         responses.sort_keys();
         let mut operation = json!({ "operationId": self.id, "summary": self.summary, "tags": [self.tag] });
         if !self.about.is_empty() {
-            operation["description"] = self.about.into();
+            set(&mut operation, "description", self.about.into());
         }
-        operation["security"] = self.security.clone();
+        set(&mut operation, "security", self.security.clone());
         if !self.parameters.is_empty() {
-            operation["parameters"] = self.parameters.clone().into();
+            set(&mut operation, "parameters", self.parameters.clone().into());
         }
         if let Some(body) = &self.body {
-            operation["requestBody"] = body.clone();
+            set(&mut operation, "requestBody", body.clone());
         }
-        operation["responses"] = responses.into();
+        set(&mut operation, "responses", responses.into());
         operation
+    }
+}
+
+/// Sets a member of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
     }
 }
 
@@ -228,7 +237,8 @@ fn refusal(status: u16, kinds: &Refusals) -> Value {
         _ => None,
     };
     if let Some(header) = header {
-        response["headers"] = json!({ header: { "$ref": format!("#/components/headers/{header}") } });
+        let headers = json!({ header: { "$ref": format!("#/components/headers/{header}") } });
+        set(&mut response, "headers", headers);
     }
     response
 }
