@@ -89,7 +89,12 @@ impl Tables {
             Write::PutIdempotency(record) => {
                 self.idempotency.insert((record.profile_id.clone(), record.key_hash), record);
             }
-            Write::DeleteIdempotency(record) => drop(self.idempotency.remove(&(record.profile_id, record.key_hash))),
+            Write::DeleteIdempotency(record) => {
+                let key = (record.profile_id.clone(), record.key_hash);
+                if self.idempotency.get(&key) == Some(&record) {
+                    self.idempotency.remove(&key);
+                }
+            }
             Write::PutKeyCheck(sealed) => self.key_check = Some(sealed),
             Write::PutAdminPassword(hash) => self.password = Some(hash),
             Write::PutSession(session) => drop(self.sessions.insert(session.token_hash, session)),

@@ -160,9 +160,8 @@ async fn two_profiles_never_share_a_worker() {
     tokio::time::pause();
     let mut world = World::new().await;
     let (a, b) = (world.profile("A", "1").await, world.profile("B", "2").await);
-    world.submit(&a, "a").await.unwrap();
-    world.submit(&b, "b").await.unwrap();
-    let (first, second) = (world.runs.recv().await.unwrap(), world.runs.recv().await.unwrap());
+    let (of_a, of_b) = (world.submit(&a, "a").await.unwrap(), world.submit(&b, "b").await.unwrap());
+    let [first, second] = world.runs_of([&of_a, &of_b]).await;
     assert_ne!(first.slot, second.slot);
     first.complete(None);
     second.complete(None);
@@ -343,7 +342,7 @@ async fn draining_lets_what_runs_finish_and_leaves_what_waits_on_disk() {
     for _ in 0..3 {
         views.push(world.submit(&agent, "1").await.unwrap());
     }
-    let (first, _second) = (world.runs.recv().await.unwrap(), world.runs.recv().await.unwrap());
+    let [first, _second] = world.runs_of([&views[0], &views[1]]).await;
     let core = world.core.clone();
     let draining = tokio::spawn(async move { core.drain(Duration::from_secs(30)).await });
     tokio::task::yield_now().await;

@@ -104,6 +104,19 @@ impl World {
             .await
     }
 
+    /// The runs of these executions, which are the next to come: in what order is open, since their redactors are made on
+    /// other threads.
+    pub(super) async fn runs_of<const N: usize>(&mut self, views: [&ExecutionView; N]) -> [ScriptedRun; N] {
+        let mut runs = Vec::new();
+        while runs.len() < N {
+            runs.push(self.runs.recv().await.expect("a run"));
+        }
+        views.map(|view| {
+            let of_it = runs.iter().position(|run| run.request.execution_id == view.record.id);
+            runs.swap_remove(of_it.expect("a run of each"))
+        })
+    }
+
     pub(super) async fn finished(&self, view: &ExecutionView) -> ExecutionView {
         let waited = self.core.wait_settled(&view.record.id, Duration::from_secs(3600)).await;
         let view = waited.unwrap().expect("it exists");
