@@ -11,6 +11,7 @@ pub(super) fn operations() -> Vec<Operation> {
 const NO_EXECUTION: &str = "There is no such execution.";
 const NO_PROFILE: &str = "There is no such profile.";
 const NO_CREDENTIAL: &str = "There is no such credential.";
+const NOT_UNLOCKED: &str = "The profile is locked or revoked.";
 const NOT_EDITABLE: &str = "The profile is locked or revoked, or would have too many credentials.";
 const WRONG_HOST: &str = "The Host header, or what a proxy says of it, is no host and port.";
 const CROSS_SITE: &str = "A browser sends it for another site's page.";
@@ -111,8 +112,7 @@ fn profiles() -> Vec<Operation> {
             "Change a profile's dates, hosts, limits and description",
         ))
         .takes("ProfileChange", 512)
-        .gives(200, "AdminProfile", "As it is now.")
-        .refuses(&WRONG_STATE, "The profile is revoked."),
+        .gives(200, "AdminProfile", "As it is now."),
         of_one(delete("/api/admin/profiles/{id}", "deleteProfile", "Delete a profile"))
             .takes_nothing()
             .gives_nothing(204, "It is gone; its executions stay.")
@@ -133,7 +133,7 @@ fn profiles() -> Vec<Operation> {
         ))
         .takes("Names", 128)
         .gives(200, "AdminProfile", "It does not have them.")
-        .refuses(&WRONG_STATE, NOT_EDITABLE),
+        .refuses(&WRONG_STATE, NOT_UNLOCKED),
         of_one(post("/api/admin/profiles/{id}/lock", "lock", "Lock a profile, and get its key"))
             .takes_nothing()
             .gives(200, "ProfileWithKey", "It is locked. The key is shown this once.")

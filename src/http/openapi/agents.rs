@@ -15,6 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
 const NO_EXECUTION: &str = "There is no such execution.";
 const NO_PROFILE: &str = "There is no such profile.";
 const NO_CREDENTIAL: &str = "There is no credential of the name in `credential`.";
+const NOT_UNLOCKED: &str = "The profile is locked or revoked.";
 const NOT_EDITABLE: &str = "The profile is locked or revoked, or would have too many credentials.";
 const WRONG_HOST: &str = "The Host header, or what a proxy says of it, is no host and port.";
 
@@ -119,7 +120,7 @@ fn profiles() -> Vec<Operation> {
             .of("profile", NO_PROFILE)
             .takes("Names", 128)
             .gives(200, "Profile", "It does not have them.")
-            .refuses(&WRONG_STATE, NOT_EDITABLE)
+            .refuses(&WRONG_STATE, NOT_UNLOCKED)
             .uses_core(),
     ]
 }

@@ -170,6 +170,26 @@ async fn a_clock_that_is_set_takes_no_running_time_and_gives_none() {
 }
 
 #[actix::test]
+async fn a_date_that_a_clock_jumps_over_ends_what_runs_within_a_minute() {
+    tokio::time::pause();
+    let (mut world, agent) = World::with_agent().await;
+    let expiry = world.core.now() + Duration::from_secs(7200);
+    let change = ProfileChange { expires_at: Some(Some(expiry)), ..ProfileChange::default() };
+    world.core.update_profile(&agent.0, change).await.unwrap();
+    let id = submit(&world, &agent, None, false).await;
+    let run = world.runs.recv().await.expect("a run");
+    run.ask(1, &["?"]);
+    run.pause(0);
+    until_awaited(&world, &id).await;
+    // As when the machine slept.
+    world.clock.set_by(7200);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let view = world.core.execution(&id).await.unwrap().unwrap();
+    assert_eq!(view.record.status, Status::Cancelled);
+    assert!(view.output.unwrap().error.as_deref().unwrap().contains("expired"));
+}
+
+#[actix::test]
 async fn an_execution_that_is_removed_while_it_is_read_is_not_there() {
     tokio::time::pause();
     for detail in [false, true] {
