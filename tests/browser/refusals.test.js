@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible } from './support/axe.js';
-import { forgive, logIn, world } from './support/world.js';
+import { escape, forgive, logIn, noticed, world } from './support/world.js';
 
 const it = world();
 
@@ -30,8 +30,7 @@ test('a credential that nobody uses is deleted', async () => {
   await page.getByRole('button', { name: 'UNUSED' }).click();
   await page.getByRole('button', { name: 'Delete…' }).click();
   await page.getByLabel('Type UNUSED to confirm').fill('UNUSED');
-  await page.keyboard.press('Enter');
-  await page.getByText('UNUSED deleted.').waitFor();
+  await noticed(page, 'UNUSED deleted.', () => page.keyboard.press('Enter'));
   await page.getByRole('button', { name: 'UNUSED', exact: true }).waitFor({ state: 'detached' });
 });
 
@@ -60,8 +59,7 @@ test('a profile is revoked and then deleted, each behind its own question', asyn
   const dialog = page.getByRole('dialog');
   await dialog.getByText('what it runs now is cancelled').waitFor();
   assert.ok(await dialog.getByRole('button', { name: 'Revoke' }).isDisabled());
-  await page.keyboard.press('Escape');
-  await dialog.waitFor({ state: 'detached' });
+  await escape(page);
   assert.equal((await agent.run('1')).status, 'completed', 'nothing happened yet');
 
   await page.getByRole('button', { name: 'Revoke…' }).click();

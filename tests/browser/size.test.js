@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { assertAccessible, assertFits } from './support/axe.js';
 import { NARROW } from './support/browser.js';
 import { askFor } from './support/people.js';
-import { forgive, world } from './support/world.js';
+import { escape, forgive, goBy, world } from './support/world.js';
 
 const SLOTS = 9000;
 const RUNS = 260;
@@ -23,6 +23,17 @@ const it = world({
   },
 });
 
+/** Waits until the table has so many rows, its head among them; `scroll` goes to its end before each look. */
+function rowcount(page, rows, scroll = false) {
+  return page.waitForFunction(
+    ([wanted, scroll]) => {
+      if (scroll) scrollTo(0, document.documentElement.scrollHeight);
+      return document.querySelector('[role="table"]')?.getAttribute('aria-rowcount') === wanted;
+    },
+    [String(rows), scroll],
+  );
+}
+
 test('nine thousand credentials scroll and filter, with few of them in the page', async () => {
   const page = await it.at('credentials');
   await page.getByRole('button', { name: 'SLOT_00000' }).waitFor();
@@ -35,25 +46,21 @@ test('nine thousand credentials scroll and filter, with few of them in the page'
   await page.keyboard.press('/');
   await page.keyboard.type('slot_0451');
   await page.getByRole('button', { name: 'SLOT_04510' }).waitFor();
-  assert.equal(await table.getAttribute('aria-rowcount'), '11');
+  await rowcount(page, 11);
 });
 
 test('executions load as one scrolls, and new ones come in on top', async () => {
   const page = await it.at('executions');
-  const table = page.getByRole('table', { name: 'Executions' });
   await page.getByText('100 executions loaded').waitFor();
   // Whoever scrolls goes on until the end is there: how many pages come between two looks is not theirs to know.
-  await page.waitForFunction((rows) => {
-    scrollTo(0, document.documentElement.scrollHeight);
-    return document.querySelector('[role="table"]')?.getAttribute('aria-rowcount') === rows;
-  }, String(RUNS + 1));
+  await rowcount(page, RUNS + 1, true);
   await page.getByText(`${RUNS} executions`, { exact: true }).waitFor();
   await page.evaluate(() => scrollTo(0, 0));
   const failed = await agent.run('raise ValueError("the newest")');
   await page.locator(`[title="${failed.execution_id}"]`).waitFor();
-  assert.equal(await table.getAttribute('aria-rowcount'), String(RUNS + 2));
+  await rowcount(page, RUNS + 2);
   await page.getByLabel('Status').selectOption('error');
-  await page.waitForFunction(() => document.querySelector('[role="table"]')?.getAttribute('aria-rowcount') === '2');
+  await rowcount(page, 2);
   await page.getByLabel('Time').selectOption('1h');
   await page.getByLabel('Profile', { exact: true }).selectOption(agent.id);
   await page.locator(`[title="${failed.execution_id}"]`).waitFor();
@@ -83,16 +90,14 @@ test('lists and pages are reached by keys', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Timeline' }).waitFor();
   for (const [key, heading] of Object.entries({ o: 'Overview', c: 'Credentials', p: 'Profiles', e: 'Executions', s: 'Settings' })) {
-    await page.keyboard.press('g');
-    await page.keyboard.press(key);
-    await page.getByRole('heading', { name: heading, exact: true, level: 1 }).waitFor();
+    await goBy(page, key, heading);
   }
   await page.keyboard.press('?');
   await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
   await assertAccessible(page, 'the keys');
-  await page.keyboard.press('Escape');
+  await escape(page);
   await page.keyboard.press('Control+k');
-  await page.keyboard.type('runs a lot');
+  await page.getByRole('combobox').fill('runs a lot');
   await page.getByRole('option', { name: /Runs a lot/ }).waitFor();
   await assertAccessible(page, 'the palette');
   await page.keyboard.press('Enter');
@@ -104,10 +109,19 @@ for (const colorScheme of ['dark', 'light']) {
     test(`every page is accessible and fits, ${colorScheme} and ${size}`, async () => {
       const page = await it.at('overview', { colorScheme, viewport });
       const { executions } = await it.admin.call('GET', '/executions?limit=1');
-      const places = ['overview', 'executions', `executions/${executions[0].execution_id}`, 'profiles', `profiles/${agent.id}`, 'credentials', 'settings', 'nowhere'];
-      for (const hash of places) {
+      const places = {
+        overview: 'Overview',
+        executions: 'Executions',
+        [`executions/${executions[0].execution_id}`]: 'Execution ',
+        profiles: 'Profiles',
+        [`profiles/${agent.id}`]: 'Runs a lot',
+        credentials: 'Credentials',
+        settings: 'Settings',
+        nowhere: 'Nothing here',
+      };
+      for (const [hash, heading] of Object.entries(places)) {
         await page.goto(`${it.server.url}/#/${hash}`);
-        await page.locator('main h1').waitFor();
+        await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
         await page.locator('main [aria-busy="true"]').waitFor({ state: 'detached' });
         await assertAccessible(page, hash);
         await assertFits(page, hash);
