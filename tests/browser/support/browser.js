@@ -59,7 +59,7 @@ export async function open(context, server, path = '/') {
   });
   page.faults = faults;
   // For a machine with much else to do: nothing here takes a second where there is not.
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(120_000);
   await page.goto(server.url + path);
   return page;
 }
