@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible } from './support/axe.js';
+import { askFor } from './support/people.js';
 import { escape, forgive, logIn, noticed, world } from './support/world.js';
 
 const it = world();
@@ -22,6 +23,26 @@ test('a credential that a locked profile uses can’t be deleted, and the reason
   await button.click();
   await dialog.getByRole('alert').getByRole('link', { name: /^ark_[a-z0-9]{24}$/ }).waitFor();
   forgive(page, /409/);
+});
+
+test('a profile that misses a value can’t be locked, and what is missing is said', async () => {
+  await askFor(it.server, { name: 'NOT_YET', description: 'Asked for, not filled' });
+  const { id } = await it.admin.call('POST', '/profiles', { description: 'Waits for a value' });
+  await it.admin.call('POST', `/profiles/${id}/credentials`, { credentials: ['NOT_YET'] });
+  const page = await it.at(`profiles/${id}`);
+  await page.getByText('1 of 1 still without a value.').waitFor();
+  const lock = page.getByRole('button', { name: 'Lock…' });
+  assert.ok(await lock.isDisabled());
+  assert.equal(await lock.getAttribute('title'), 'No value yet: NOT_YET');
+  await page.getByRole('button', { name: 'Fill the value of NOT_YET' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill('changeme');
+  await dialog.getByText('The value is a common word').waitFor();
+  await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill('a value of some length');
+  await dialog.getByText('The value is a common word').waitFor({ state: 'detached' });
+  await noticed(page, 'NOT_YET saved.', () => dialog.getByRole('button', { name: 'Save' }).click());
+  await page.getByText('Every one has a value.').waitFor();
+  await lock.and(page.locator(':enabled')).waitFor();
 });
 
 test('a credential that nobody uses is deleted', async () => {

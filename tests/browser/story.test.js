@@ -107,17 +107,21 @@ async function t_setUp(page) {
 
 async function t_result(page, key) {
   const agent = new Agent(it.server, key);
-  const script = 'print("got", settings["REPORTS_DB"])\nset_result({"rows": [1, 2], "key": settings["REPORTS_DB"]})\n';
-  const done = await agent.run(script);
-  assert.equal(done.status, 'completed');
+  const script = 'print("got", settings["REPORTS_DB"])\nanswer = llm.complete("How many rows?")\nset_result({"rows": answer, "key": settings["REPORTS_DB"]})\n';
+  const { execution_id } = await agent.execute(script);
 
-  // It turns up by itself, and says everything but the value.
-  const row = page.getByRole('table', { name: 'Recent executions' }).getByRole('row', { name: /Completed/ });
+  // It turns up by itself, waits for the agent's LLM, and says everything but the value.
+  const recent = page.getByRole('table', { name: 'Recent executions' });
+  await recent.getByRole('row', { name: /Awaiting LLM/ }).waitFor();
+  await agent.respond(execution_id, 'two, both new');
+  const row = recent.getByRole('row', { name: /Completed/ });
   await row.getByRole('link').click();
   await page.getByRole('heading', { name: /Execution/ }).waitFor();
   await page.getByText('got [REDACTED]').waitFor();
   await page.getByText('"[REDACTED]"').waitFor();
-  assert.equal(await page.getByRole('region', { name: 'Script' }).locator('.row').count(), 2);
+  await page.getByText('"two, both new"').waitFor();
+  await page.getByRole('group', { name: 'Prompt 1' }).getByText('How many rows?').waitFor();
+  assert.equal(await page.getByRole('region', { name: 'Script' }).locator('.row').count(), 3);
   await page.getByRole('heading', { name: 'Redactions 2' }).waitFor();
   await assertAccessible(page, 'an execution');
 
