@@ -108,8 +108,7 @@ test('settings that make no sense are refused beside the field, and kept as type
   await page.getByText(/whole number/).first().waitFor();
   await page.getByLabel('Listed hosts').fill('api.example.com\n*.example.org:443');
   await page.getByLabel('Processes').fill('12');
-  await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('Saved.').waitFor();
+  await noticed(page, 'Saved.', () => page.getByRole('button', { name: 'Save' }).click());
   const saved = await it.admin.call('GET', `/profiles/${agent.id}`);
   assert.deepEqual([saved.allowed_hosts, saved.limits.processes], [['api.example.com', '*.example.org:443'], 12]);
   forgive(page, /422/);
@@ -125,8 +124,7 @@ test('a changed password ends the other browser’s session, which asks for the 
   await mine.getByRole('button', { name: 'Change password' }).click();
   await mine.getByRole('alert').waitFor();
   await mine.getByLabel('Present password').fill('correct horse battery staple');
-  await mine.getByRole('button', { name: 'Change password' }).click();
-  await mine.getByText('Every other session has ended.').waitFor();
+  await noticed(mine, 'Every other session has ended.', () => mine.getByRole('button', { name: 'Change password' }).click());
 
   await theirs.getByRole('heading', { name: 'Your session has ended' }).waitFor();
   await assertAccessible(theirs, 'the dialog over a page');
