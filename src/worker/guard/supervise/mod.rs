@@ -108,6 +108,8 @@ pub(super) struct Guard {
     forked_ahead: usize,
     scratch: Zeroizing<Vec<u8>>,
     executions: HashMap<u64, Execution>,
+    /// Their numbers by process, of those that the fork server has not said the end of.
+    by_pid: HashMap<Pid, u64>,
     /// Numbers of those that wait for a script, oldest first.
     waiting: VecDeque<u64>,
     /// How many were asked for and are not there yet.
@@ -162,6 +164,7 @@ impl Guard {
             forked_ahead: args.forked_ahead.max(1),
             scratch: Zeroizing::new(vec![0; SCRATCH_BYTES]),
             executions: HashMap::new(),
+            by_pid: HashMap::new(),
             waiting: VecDeque::new(),
             forking: 0,
             last_fork: 0,
@@ -355,6 +358,7 @@ impl Guard {
                 Message::Forked { fork, pid } => {
                     self.forking = self.forking.saturating_sub(1);
                     let Some(execution) = self.executions.get_mut(&fork) else { continue };
+                    self.by_pid.insert(pid, fork);
                     // It may be gone already: then its exit is told next.
                     if execution.forked(pid).is_ok() {
                         self.waiting.push_back(fork);
@@ -366,6 +370,7 @@ impl Guard {
                         self.groups_left.extend(execution.take_group());
                         let _ = execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN);
                     }
+                    let error = error.desc();
                     say(&format!("a process can't be forked: {error}"));
                     self.refill_at = Some(Instant::now() + RETRY_AFTER);
                     if let Some(queued) = self.queue.pop_front() {
@@ -373,8 +378,8 @@ impl Guard {
                         end_unstarted(uplink, queued.token, failure(ErrorType::WorkerUnavailable, text));
                     }
                 }
-                Message::Exited { fork, status, cpu_ms, max_rss_bytes } => {
-                    self.on_exited(fork, status, Usage { cpu_ms, max_rss_bytes });
+                Message::Exited { pid, status, cpu_ms, max_rss_bytes } => {
+                    self.on_exited(pid, status, Usage { cpu_ms, max_rss_bytes });
                 }
             }
         }
@@ -391,7 +396,8 @@ impl Guard {
         Ok(())
     }
 
-    fn on_exited(&mut self, fork: u64, status: i32, usage: Usage) {
+    fn on_exited(&mut self, pid: Pid, status: i32, usage: Usage) {
+        let Some(fork) = self.by_pid.remove(&pid) else { return };
         // What it said last may not have been read yet.
         self.read_channel_to_end(fork);
         let Some(execution) = self.executions.get_mut(&fork) else { return };
