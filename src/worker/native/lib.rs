@@ -12,8 +12,12 @@ mod linux;
 mod process;
 mod serve;
 
+unsafe extern "C" {
+    fn abort() -> !;
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     // SAFETY: takes nothing and does not return.
-    unsafe { linux::abort() }
+    unsafe { abort() }
 }

@@ -98,7 +98,6 @@ impl SigSet {
 }
 
 unsafe extern "C" {
-    pub(super) fn abort() -> !;
     pub(super) fn _exit(status: c_int) -> !;
     pub(super) fn __errno_location() -> *mut c_int;
     pub(super) fn syscall(number: c_long, ...) -> c_long;
