@@ -111,9 +111,8 @@ pub(super) fn uncut(text: &[u8], hits: &[Hit], at: usize) -> usize {
 }
 
 fn begin_of_hit(hits: &[Hit], at: usize) -> usize {
-    let before = hits.partition_point(|hit| hit.range.start < at);
-    let last = before.checked_sub(1).and_then(|last| hits.get(last));
-    last.filter(|hit| at < hit.range.end + hit.reach).map_or(at, |hit| hit.range.start)
+    let cut = hits.iter().filter(|hit| hit.within < at && at < hit.range.end + hit.reach).map(|hit| hit.within).min();
+    cut.unwrap_or(at)
 }
 
 /// Where to cut when too much is held: in front of the value that is open, or of one that reaches into it. Only of a row of
