@@ -12,7 +12,7 @@ use super::scan::Scan;
 const HELD: usize = 256 * 1024;
 /// What is held back is searched again when it has grown by this share of itself, so that many small pieces cost no more
 /// than a few large ones.
-const GROWTH: usize = 8;
+pub(super) const GROWTH: usize = 8;
 
 /// A text that is still being written, such as standard output, scrubbed as it comes.
 ///

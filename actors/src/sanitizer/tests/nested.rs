@@ -51,6 +51,9 @@ const STEPS: &[&str] = &[
     "gzip as codes",
 ];
 
+/// Of those, what takes two.
+const TWO_STEPS: &[&str] = &["base64 of JSON", "base64 in percent"];
+
 /// What is found without a step.
 const DIRECT: &[&str] = &[
     "as it is",
@@ -122,7 +125,7 @@ proptest! {
         let mut spelled = form.1(value);
         // UTF-16 and a letter to a line are fourfold and more: deep inside, texts become too long to be whole.
         for step in &steps {
-            prop_assume!(spelled.len() < 4_000);
+            prop_assume!(spelled.len() < 4_000 && !TWO_STEPS.contains(&step.0));
             spelled = step.1(&spelled);
         }
         let text = format!("{before}{spelled} end\n");
