@@ -17,6 +17,9 @@ COPY --from=ui /src/static/dist static/dist
 RUN cargo build --release --locked --package airlock
 
 FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="Airlock" \
+      org.opencontainers.image.description="Runs AI agents' scripts with credentials that the agents never see" \
+      org.opencontainers.image.licenses="MIT"
 # What scripts run on; `venv` and `pip` are for images built on this one that add packages.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -25,8 +28,10 @@ RUN apt-get update \
 COPY --from=build /src/target/release/airlock /usr/local/bin/airlock
 # Whoever the container runs as makes the folder below it, for itself alone.
 RUN mkdir -m 1777 /data
+# `docker stop` kills after 10 s: scripts get 8 to end.
 ENV AIRLOCK_LISTEN=0.0.0.0:9090 \
-    AIRLOCK_DATA_DIR=/data/airlock
+    AIRLOCK_DATA_DIR=/data/airlock \
+    AIRLOCK_DRAIN=8
 VOLUME /data
 EXPOSE 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["airlock", "health"]

@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build ui test deps lint licences test-python test-rust test-clients test-ui test-browser hostile fuzz crash bench clean
+.PHONY: help run demo build ui test deps lint licences test-python test-rust test-clients test-openapi test-ui test-browser test-image hostile fuzz crash bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ static/dist/index.html: static/node_modules/.package-lock.json $(UI_SOURCES)
 	npm --prefix $* ci
 	@touch $@
 
-test: deps lint licences test-python test-ui test-rust test-clients test-browser fuzz ## Install what the tests need and run them all
+test: deps lint licences test-python test-ui test-rust test-openapi test-clients test-browser fuzz ## Install what the tests need and run them all
 
 # What Airlock runs scripts on, and what the build links with. Only asked for when it is missing.
 deps:
@@ -71,8 +71,13 @@ test-python: ## Test the fork server and the script's runtime
 test-rust: ## Unit, property and black-box tests, 50 rounds of kill -9 and the hostile scripts among them
 	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --workspace --locked
 
-hostile: ## Attack the sandbox, natively and in a plain container: make hostile NAME=memory
+hostile: ## Attack the sandbox, natively and in plain containers: make hostile NAME=memory
 	AIRLOCK_TEST_INSTALL=1 $(CARGO) test --locked --package airlock --test hostile -- $(NAME)
+
+# Not a part of `test`: it compiles everything once more, in the image.
+test-image: ## Build the image and run it as root, as another user and without capabilities
+	docker build -t airlock-under-test .
+	AIRLOCK_TEST_IMAGE=airlock-under-test $(CARGO) test --locked --package airlock --test image
 
 # What cargo-fuzz does with `run -s none`, on the stable compiler: coverage for libFuzzer, and no sanitizer.
 FUZZ_TARGETS := egress worker_protocol
@@ -101,6 +106,15 @@ $(CLIENTS)/installed: tests/clients/requirements.txt
 	fi
 	/usr/bin/python3 -m venv $(CLIENTS)
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	@touch $@
+
+OPENAPI := $(TOOLS)/openapi
+test-openapi: $(OPENAPI)/installed ## Judge the OpenAPI document by the specification
+	AIRLOCK_TEST_OPENAPI=$(abspath $(OPENAPI))/bin $(CARGO) test --locked --package airlock --test openapi
+
+$(OPENAPI)/installed: tests/openapi/requirements.txt
+	/usr/bin/python3 -m venv $(OPENAPI)
+	$(OPENAPI)/bin/pip install --quiet --disable-pip-version-check --requirement tests/openapi/requirements.txt
 	@touch $@
 
 test-ui: ui ## Check, lint and test the web UI, and measure its first load

@@ -1,9 +1,11 @@
 //! Embeds the web UI: writes a table of `static/dist`, which `npm run build` makes, for `src/http/assets.rs` to include.
-//! Without that build the table is empty, and the page says how to make it.
+//! Without that build the table is empty, and the page says how to make it. And compiles the fork server's loop,
+//! `src/worker/native/`, to a library that `guard/forkserver.rs` includes.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -29,7 +31,22 @@ fn main() -> std::io::Result<()> {
         let _ = writeln!(table, "    File {{ name: {name:?}, bytes: {bytes}, brotli: {brotli}, gzip: {gzip} }},");
     }
     table.push_str("]\n");
-    fs::write(Path::new(&variable("OUT_DIR")).join("assets.rs"), table)
+    fs::write(Path::new(&variable("OUT_DIR")).join("assets.rs"), table)?;
+    compile_native(&root)
+}
+
+/// A library of its own, since a Python loads it; linked with nothing, so that any C library will do.
+fn compile_native(root: &Path) -> std::io::Result<()> {
+    println!("cargo::rerun-if-changed=src/worker/native");
+    let mut command = Command::new(variable("RUSTC"));
+    command.args(["--edition=2024", "--crate-name=airlock_native", "--crate-type=cdylib"]);
+    command.args(["-Copt-level=2", "-Cpanic=abort", "-Cstrip=symbols", "-Dwarnings", "--target", &variable("TARGET")]);
+    if let Ok(linker) = std::env::var("RUSTC_LINKER") {
+        command.arg(format!("-Clinker={linker}"));
+    }
+    command.arg("-o").arg(Path::new(&variable("OUT_DIR")).join("native.so")).arg(root.join("src/worker/native/lib.rs"));
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("{command:?}: {status}"))) }
 }
 
 /// What cargo tells every build script.

@@ -70,7 +70,8 @@ pub struct Settings {
     #[arg(long, env = "AIRLOCK_WORKER_IDLE", value_name = "SECONDS")]
     pub worker_idle: Option<u64>,
 
-    /// First of the user ids that workers run as when Airlock runs as root, one for each worker [default: 59000]
+    /// First of the user ids that workers run as when Airlock runs as root, one for each worker; those that another server or container
+    /// uses are passed over [default: 59000]
     #[arg(long, env = "AIRLOCK_WORKER_UID_BASE", value_name = "UID")]
     pub worker_uid_base: Option<u32>,
 

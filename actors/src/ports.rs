@@ -64,7 +64,7 @@ pub enum Write {
     DeleteExecution(ExecutionId),
     /// Notes what a key led to.
     PutIdempotency(IdempotencyRecord),
-    /// Removes a key.
+    /// Removes a key, unless it was used again since.
     DeleteIdempotency(IdempotencyRecord),
     /// Sets the sealed constant that proves, at the next start, that the master key is this store's own.
     PutKeyCheck(SealedSecret),

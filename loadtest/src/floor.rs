@@ -41,6 +41,11 @@ impl Floor {
         Ok(nanoseconds.into_iter().map(Duration::from_nanos).collect())
     }
 
+    /// The Python that forks.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it holds resident: the imports.
     pub(crate) fn resident(&self) -> Option<u64> {
         resident_bytes(self.child.id())

@@ -4,6 +4,7 @@
 //! does. Loopback only, bounded counts. `airlock-loadtest --airlock target/release/airlock`.
 
 mod agent;
+mod cost;
 mod egress;
 mod floor;
 mod measure;
@@ -69,6 +70,24 @@ struct Args {
 /// One part measured by itself.
 #[derive(Subcommand)]
 enum Only {
+    /// Where an execution's time goes, and what each process of the worker spends.
+    Cost {
+        /// The binary to start on a temporary data folder.
+        #[arg(long, value_name = "PATH")]
+        airlock: PathBuf,
+        /// The Python of the floor and of the worker.
+        #[arg(long, value_name = "PATH", default_value = "/usr/bin/python3")]
+        python: String,
+        /// How often the parts take turns.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=200))]
+        rounds: u32,
+        /// Executions in a round.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
+        /// Print JSON instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
     /// What the guard adds to a script's requests over loopback.
     Egress {
         /// The binary to start on a temporary data folder.
@@ -121,6 +140,15 @@ async fn main() -> Result<()> {
     match &args.only {
         Some(Only::Sanitizer { rounds, json }) => {
             report::print(&sanitizer::rows(*rounds)?, &format!("texts of 8 MiB, scrubbed {rounds} times each"), *json);
+            return Ok(());
+        }
+        Some(Only::Cost { airlock, python, rounds, count, json }) => {
+            let rows = cost::rows(airlock, python, SCRIPT, *rounds, *count).await?;
+            report::print(
+                &rows,
+                &format!("{rounds} rounds of {count} executions; times are medians of the rounds"),
+                *json,
+            );
             return Ok(());
         }
         Some(Only::Egress { airlock, python, rounds, count, json }) => {

@@ -3,6 +3,7 @@
 //! May use: the core's façade and domain, warp's filters, hyper. Knows nothing of the store or the workers.
 //!
 //! - `server` accepts connections, `router` finds the handler, `routes` are the handlers, one file a group.
+//! - `openapi` describes it all for programs, in a document that the tests hold every exchange against.
 //! - `assets` is the web UI's files, as they were built and embedded.
 //! - `auth`, `body`, `budget`, `fields`, `hosts`, `base_url` read requests; `json`, `views`, `problem` write responses.
 //!
@@ -18,6 +19,7 @@ mod budget;
 mod fields;
 mod hosts;
 mod json;
+mod openapi;
 mod problem;
 mod router;
 mod routes;
@@ -37,10 +39,10 @@ pub use base_url::{InvalidPublicUrl, PublicUrl};
 pub use server::{Server, ServerConfig};
 
 use budget::Budget;
-use router::{Route, at, delete, first_of, get, post, put};
+use router::{Endpoint, Route, at, delete, first_of, get, post, put};
 use routes::{
     admin_credentials, admin_doctor, admin_executions, admin_overview, admin_profiles, admin_server, admin_session,
-    admin_sessions, credentials, events, execute, executions, health, profiles, ui,
+    admin_sessions, credentials, events, execute, executions, health, openapi as described, profiles, ui,
 };
 
 /// What handlers share.
@@ -66,49 +68,62 @@ impl App {
 const MAX_LISTS: usize = 4;
 
 /// Every route. They are tried in this order: the busiest first.
-fn routes(app: &Arc<App>) -> Route {
-    first_of([
-        at(app, "/executions/{id}", [get(executions::poll)]),
-        at(app, "/execute", [post(execute::submit)]),
-        at(app, "/executions/{id}/respond", [post(executions::respond)]),
-        at(app, "/executions/{id}/events", [get(events::events)]),
-        at(app, "/executions/{id}/cancel", [post(executions::cancel)]),
-        at(app, "/executions", [get(executions::list)]),
-        at(app, "/health", [get(health::alive)]),
-        at(app, "/ready", [get(health::ready)]),
-        at(app, "/credentials", [get(credentials::list), post(credentials::create_slots)]),
-        at(app, "/profiles", [get(profiles::list), post(profiles::create)]),
-        at(app, "/profiles/{id}", [get(profiles::one)]),
-        at(app, "/profiles/{id}/credentials", [post(profiles::attach), delete(profiles::detach)]),
-        at(app, "/", [get(ui::page)]),
-        at(app, "/assets/{name}", [get(ui::asset)]),
-        at(app, "/style.css", [get(ui::style)]),
-        at(app, "/skill.md", [get(ui::skill)]),
-        at(app, "/api/admin/overview", [get(admin_overview::overview)]),
-        at(app, "/api/admin/server", [get(admin_server::server)]),
-        at(app, "/api/admin/status", [get(admin_session::status)]),
-        at(app, "/api/admin/setup", [post(admin_session::setup)]),
-        at(app, "/api/admin/login", [post(admin_session::login)]),
-        at(app, "/api/admin/logout", [post(admin_session::logout)]),
-        at(app, "/api/admin/password", [post(admin_session::change_password)]),
-        at(app, "/api/admin/credentials", [get(admin_credentials::list), post(admin_credentials::create)]),
-        at(app, "/api/admin/credentials/{name}", [put(admin_credentials::update), delete(admin_credentials::remove)]),
-        at(app, "/api/admin/profiles", [get(admin_profiles::list), post(admin_profiles::create)]),
-        at(
-            app,
+fn table() -> Vec<(&'static str, Vec<Endpoint<App>>)> {
+    vec![
+        ("/executions/{id}", vec![get(executions::poll)]),
+        ("/execute", vec![post(execute::submit)]),
+        ("/executions/{id}/respond", vec![post(executions::respond)]),
+        ("/executions/{id}/events", vec![get(events::events)]),
+        ("/executions/{id}/cancel", vec![post(executions::cancel)]),
+        ("/executions", vec![get(executions::list)]),
+        ("/health", vec![get(health::alive)]),
+        ("/ready", vec![get(health::ready)]),
+        ("/credentials", vec![get(credentials::list), post(credentials::create_slots)]),
+        ("/profiles", vec![get(profiles::list), post(profiles::create)]),
+        ("/profiles/{id}", vec![get(profiles::one)]),
+        ("/profiles/{id}/credentials", vec![post(profiles::attach), delete(profiles::detach)]),
+        ("/", vec![get(ui::page)]),
+        ("/assets/{name}", vec![get(ui::asset)]),
+        ("/style.css", vec![get(ui::style)]),
+        ("/skill.md", vec![get(ui::skill)]),
+        ("/openapi.json", vec![get(described::document)]),
+        ("/api/admin/overview", vec![get(admin_overview::overview)]),
+        ("/api/admin/server", vec![get(admin_server::server)]),
+        ("/api/admin/status", vec![get(admin_session::status)]),
+        ("/api/admin/setup", vec![post(admin_session::setup)]),
+        ("/api/admin/login", vec![post(admin_session::login)]),
+        ("/api/admin/logout", vec![post(admin_session::logout)]),
+        ("/api/admin/password", vec![post(admin_session::change_password)]),
+        ("/api/admin/credentials", vec![get(admin_credentials::list), post(admin_credentials::create)]),
+        ("/api/admin/credentials/{name}", vec![put(admin_credentials::update), delete(admin_credentials::remove)]),
+        ("/api/admin/profiles", vec![get(admin_profiles::list), post(admin_profiles::create)]),
+        (
             "/api/admin/profiles/{id}",
-            [get(admin_profiles::one), put(admin_profiles::update), delete(admin_profiles::remove)],
+            vec![get(admin_profiles::one), put(admin_profiles::update), delete(admin_profiles::remove)],
         ),
-        at(app, "/api/admin/profiles/{id}/credentials", [post(admin_profiles::attach), delete(admin_profiles::detach)]),
-        at(app, "/api/admin/profiles/{id}/lock", [post(admin_profiles::lock)]),
-        at(app, "/api/admin/profiles/{id}/regenerate-key", [post(admin_profiles::regenerate_key)]),
-        at(app, "/api/admin/profiles/{id}/revoke", [post(admin_profiles::revoke)]),
-        at(app, "/api/admin/doctor", [get(admin_doctor::doctor)]),
-        at(app, "/api/admin/executions", [get(admin_executions::list)]),
-        at(app, "/api/admin/executions/{id}", [get(admin_executions::detail), delete(admin_executions::remove)]),
-        at(app, "/api/admin/executions/{id}/cancel", [post(admin_executions::cancel)]),
-        at(app, "/api/admin/executions/{id}/run-again", [post(admin_executions::run_again)]),
-        at(app, "/api/admin/sessions", [get(admin_sessions::list)]),
-        at(app, "/api/admin/sessions/{id}", [delete(admin_sessions::end)]),
-    ])
+        ("/api/admin/profiles/{id}/credentials", vec![post(admin_profiles::attach), delete(admin_profiles::detach)]),
+        ("/api/admin/profiles/{id}/lock", vec![post(admin_profiles::lock)]),
+        ("/api/admin/profiles/{id}/regenerate-key", vec![post(admin_profiles::regenerate_key)]),
+        ("/api/admin/profiles/{id}/revoke", vec![post(admin_profiles::revoke)]),
+        ("/api/admin/doctor", vec![get(admin_doctor::doctor)]),
+        ("/api/admin/executions", vec![get(admin_executions::list)]),
+        ("/api/admin/executions/{id}", vec![get(admin_executions::detail), delete(admin_executions::remove)]),
+        ("/api/admin/executions/{id}/cancel", vec![post(admin_executions::cancel)]),
+        ("/api/admin/executions/{id}/run-again", vec![post(admin_executions::run_again)]),
+        ("/api/admin/sessions", vec![get(admin_sessions::list)]),
+        ("/api/admin/sessions/{id}", vec![delete(admin_sessions::end)]),
+    ]
+}
+
+fn routes(app: &Arc<App>) -> Route {
+    first_of(table().into_iter().map(|(path, endpoints)| at(app, path, endpoints)).collect::<Vec<_>>())
+}
+
+/// Every method of every path, such as `GET /health`.
+#[cfg(test)]
+fn served() -> Vec<String> {
+    let methods = |(path, endpoints): (_, Vec<Endpoint<App>>)| {
+        endpoints.into_iter().map(move |endpoint| format!("{} {path}", endpoint.method()))
+    };
+    table().into_iter().flat_map(methods).collect()
 }

@@ -29,6 +29,28 @@ const fn kind(status: StatusCode, slug: &'static str, title: &'static str) -> Ki
     Kind { status, slug, title }
 }
 
+impl Kind {
+    /// The status of the response.
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// What tells it from others of the same status.
+    pub(super) fn slug(&self) -> &'static str {
+        self.slug
+    }
+
+    /// The `type` of the problem.
+    pub(super) fn urn(&self) -> String {
+        format!("urn:airlock:problem:{}", self.slug)
+    }
+
+    /// The `title` of the problem.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+}
+
 pub(super) const MALFORMED: Kind = kind(StatusCode::BAD_REQUEST, "malformed-request", "Malformed request");
 pub(super) const NO_IDENTITY: Kind = kind(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized");
 pub(super) const WRONG_PASSWORD: Kind = kind(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong password");
@@ -157,9 +179,9 @@ impl Problem {
     pub(super) fn into_response(self) -> Response {
         let inner = *self.0;
         let body = json::object(256, |object| {
-            object.text("type", &format!("urn:airlock:problem:{}", inner.kind.slug));
+            object.text("type", &inner.kind.urn());
             object.text("title", inner.kind.title);
-            object.number("status", u64::from(inner.kind.status.as_u16()));
+            object.number("status", u64::from(inner.kind.status()));
             object.text("detail", &inner.detail);
             for (name, member) in &inner.members {
                 match member {

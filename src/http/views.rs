@@ -267,7 +267,7 @@ pub(super) fn is_settled(status: Status) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use airlock_actors::domain::{ErrorType, Limits, Maker, OnRestart, Redaction, Usage};
+    use airlock_actors::domain::{ErrorType, Limits, Maker, Redaction, Usage};
 
     use super::*;
 
@@ -276,29 +276,8 @@ mod tests {
     }
 
     fn pending() -> ExecutionRecord {
-        ExecutionRecord {
-            id: "exec_0123456789abcdefghjkmnpqrstvwxyz0123".parse().expect("an id"),
-            profile_id: "ark_abcdefghijklmnopqrstuvwx".parse().expect("an id"),
-            status: Status::Pending,
-            created_at: at(0),
-            started_at: None,
-            completed_at: None,
-            timeout_s: 60,
-            llm_timeout_s: 300,
-            on_restart: OnRestart::Fail,
-            attempts: 0,
-            deadline: None,
-            llm_deadline: None,
-            llm_requests: 0,
-            ran_ms: 0,
-            execution_time_ms: None,
-            error_type: None,
-            usage: None,
-            environment: None,
-            redactions: Vec::new(),
-            suspicious: false,
-            rerun_of: None,
-        }
+        let id = "exec_0123456789abcdefghjkmnpqrstvwxyz0123".parse().expect("an id");
+        ExecutionRecord::accepted(id, "ark_abcdefghijklmnopqrstuvwx".parse().expect("an id"), at(0))
     }
 
     fn text(bytes: Vec<u8>) -> String {

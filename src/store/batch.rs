@@ -3,7 +3,7 @@
 //! What can be refused without the database is refused here, so that it never reaches a group. The rules (`ST-…`) are
 //! listed in the module's page.
 
-use airlock_actors::domain::{ExecutionId, ExecutionRecord, LlmRequestId, ProfileId, Status};
+use airlock_actors::domain::{ExecutionId, ExecutionRecord, IdempotencyRecord, LlmRequestId, ProfileId, Status};
 use airlock_actors::ports::Write;
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -29,7 +29,7 @@ enum Change {
     Exchange { of: ExecutionId, key: Vec<u8>, value: Vec<u8> },
     DeleteExecution(ExecutionId),
     PutIdempotency { key: Vec<u8>, time_key: Vec<u8>, value: Vec<u8> },
-    DeleteIdempotency { key: Vec<u8>, time_key: Vec<u8> },
+    DeleteIdempotency { key: Vec<u8>, time_key: Vec<u8>, value: Vec<u8> },
 }
 
 struct ExecutionChange {
@@ -93,6 +93,7 @@ impl Change {
             Write::DeleteIdempotency(record) => Self::DeleteIdempotency {
                 key: idempotency_key(&record.profile_id, &record.key_hash),
                 time_key: idempotency_time_key(&record),
+                value: encode(IDEMPOTENCY, &record)?,
             },
             Write::PutKeyCheck(sealed) => put(META, META_KEY_CHECK, encode(META, &sealed)?),
             Write::PutAdminPassword(hash) => put(META, META_ADMIN_PASSWORD, encode(META, &hash)?),
@@ -177,13 +178,23 @@ impl<'txn> ExecutionTables<'txn> {
                     transaction.open_table(LLM_EXCHANGES)?.insert(key.as_slice(), value.as_slice())?;
                 }
                 Change::DeleteExecution(id) => self.delete_execution(transaction, id)?,
+                // ST-10
                 Change::PutIdempotency { key, time_key, value } => {
-                    transaction.open_table(IDEMPOTENCY)?.insert(key.as_slice(), value.as_slice())?;
-                    transaction.open_table(IDEMPOTENCY_BY_TIME)?.insert(time_key.as_slice(), ())?;
+                    let mut keys = transaction.open_table(IDEMPOTENCY)?;
+                    let mut times = transaction.open_table(IDEMPOTENCY_BY_TIME)?;
+                    if let Some(before) = keys.insert(key.as_slice(), value.as_slice())? {
+                        let before: IdempotencyRecord = decode(IDEMPOTENCY, before.value())?;
+                        times.remove(idempotency_time_key(&before).as_slice())?;
+                    }
+                    times.insert(time_key.as_slice(), ())?;
                 }
-                Change::DeleteIdempotency { key, time_key } => {
-                    transaction.open_table(IDEMPOTENCY)?.remove(key.as_slice())?;
-                    transaction.open_table(IDEMPOTENCY_BY_TIME)?.remove(time_key.as_slice())?;
+                Change::DeleteIdempotency { key, time_key, value } => {
+                    let mut keys = transaction.open_table(IDEMPOTENCY)?;
+                    let is_it = keys.get(key.as_slice())?.is_some_and(|stored| stored.value() == value.as_slice());
+                    if is_it {
+                        keys.remove(key.as_slice())?;
+                        transaction.open_table(IDEMPOTENCY_BY_TIME)?.remove(time_key.as_slice())?;
+                    }
                 }
             }
         }

@@ -18,9 +18,10 @@
 //! - `ST-6` Writing an execution's current record again is accepted and changes nothing, so that a caller can repeat a batch
 //!   of which it does not know whether it was written.
 //! - `ST-7` After an error of the disk, a full one included, the store works on as soon as the disk does.
+//! - `ST-8` No error's text holds a stored value, or an id that grants access.
 //! - `ST-9` A request to the LLM belongs to an execution that is there; one that is deleted, which only a finished one can be,
 //!   takes all that belongs to it along.
-//! - `ST-8` No error's text holds a stored value, or an id that grants access.
+//! - `ST-10` A key of a submission is that of its last use: whoever removes an earlier use of it removes nothing.
 
 mod batch;
 mod codec;

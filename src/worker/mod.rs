@@ -4,6 +4,7 @@
 //! - [`launch`]: the server's side, an adapter for the core's `WorkerLauncher` port;
 //! - [`guard`]: the worker's side, `airlock worker`: confinement and supervision of the Python fork server;
 //! - `python/`: the fork server and the script's SDK, embedded here and handed over in memory;
+//! - `native/`: the fork server's loop and what makes a forked process an execution's, a library that `build.rs` compiles;
 //! - [`cgroup`]: control groups, the server's part and the guard's;
 //! - [`tree`]: removes folders that untrusted code has filled.
 //!
@@ -22,3 +23,11 @@ pub mod launch;
 pub mod protocol;
 pub(crate) mod tree;
 pub(crate) mod wiped;
+
+/// Not part of this crate: here so that rustfmt and clippy see it. Its tests are those of `python/`, which loads it.
+#[cfg(test)]
+mod native {
+    mod linux;
+    mod process;
+    mod serve;
+}

@@ -78,7 +78,7 @@ async fn the_administrator_cancels_deletes_and_runs_again() {
 async fn pairs_that_race_have_one_winner_each_hundreds_of_times() {
     let server = Server::start();
     let agent = ready_profile(&server, &[]).await;
-    for round in 0..60 {
+    for round in 0..200 {
         // Cancel and completion.
         let id = agent.submit("set_result(1)").await;
         let (reply, seen) = tokio::join!(cancel(&agent, &id), agent.finish(&id));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::llm::{asked, respond};
-use crate::support::{Agent, Launch, Server, ready_profile, shared, shared_agent, text};
+use crate::support::{Agent, Launch, Request, Server, ready_profile, shared, shared_agent, text};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,8 @@ struct Event {
 /// A stream of events that is read one by one.
 struct Events {
     response: reqwest::Response,
-    text: String,
+    /// What came and is no whole event yet: a chunk may end within a character.
+    bytes: Vec<u8>,
 }
 
 impl Events {
@@ -29,15 +30,20 @@ impl Events {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, text: String::new() }
+        Self { response, bytes: Vec::new() }
     }
 
     /// The next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
+        self.try_next().await.unwrap()
+    }
+
+    /// As `next`; an error when the connection was cut.
+    async fn try_next(&mut self) -> Result<Option<Event>, reqwest::Error> {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.text = rest;
+            if let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
+                let event = String::from_utf8(event).unwrap();
                 let field = |name: &str| {
                     event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start().to_owned()
                 };
@@ -45,10 +51,12 @@ impl Events {
                     continue;
                 }
                 let data = serde_json::from_str(&field("data:")).unwrap();
-                return Some(Event { id: field("id:"), name: field("event:"), data });
+                return Ok(Some(Event { id: field("id:"), name: field("event:"), data }));
             }
-            let chunk = self.response.chunk().await.unwrap()?;
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            match self.response.chunk().await? {
+                Some(chunk) => self.bytes.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
         }
     }
 
@@ -58,6 +66,18 @@ impl Events {
             let event = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name}"));
             if event.name == name {
                 return event;
+            }
+        }
+    }
+
+    /// All of them, of a reader that stalled: the server cuts those that take nothing for a minute, and they come back.
+    async fn all_of_stalled(mut self, server: &Server, id: &str) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            match self.try_next().await {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => return events,
+                Err(_) => self = Self::open(server, id, events.last().map(|event| event.id.as_str())).await,
             }
         }
     }
@@ -172,7 +192,8 @@ async fn a_reader_that_does_not_read_holds_nothing_up() {
     let done = agent.finish(&id).await;
     assert_eq!(done["result"], "done");
     for events in stalled {
-        assert_eq!(printed(&events.all().await, "stdout"), text(&done, "stdout"));
+        let events = events.all_of_stalled(server, &id).await;
+        assert_eq!(printed(&events, "stdout"), text(&done, "stdout"));
     }
 }
 
@@ -207,6 +228,25 @@ async fn what_is_no_stream_is_told() {
     let agent = shared_agent().await;
     agent.client().get("/executions/exec_000000000000000000000000000000000000/events").await.problem(404);
     let id = text(&agent.run("1").await, "execution_id").to_owned();
-    let request = crate::support::Request::get(&format!("/executions/{id}/events")).header("Last-Event-ID", "nonsense");
-    agent.client().send(request).await.problem_naming(422, "Last-Event-ID");
+    let other = text(&agent.run("1").await, "execution_id").to_owned();
+    let last = Events::open(shared().await, &other, None).await.all().await.pop().unwrap();
+    for position in ["nonsense", &last.id] {
+        let request = Request::get(&format!("/executions/{id}/events")).header("Last-Event-ID", position);
+        agent.client().send(request).await.problem_naming(422, "Last-Event-ID");
+    }
+}
+
+/// As after a replay that printed something else.
+#[tokio::test]
+async fn from_within_a_character_a_stream_goes_on_after_it() {
+    let (server, agent) = (shared().await, shared_agent().await);
+    let id = text(&agent.run("print('€' * 20_000)").await, "execution_id").to_owned();
+    let done = agent.finish(&id).await;
+    let first = Events::open(server, &id, None).await.until("stdout").await.id;
+    let seen = first.rsplit('-').nth(1).unwrap();
+    for within in 1..=3 {
+        let position = first.replacen(&format!("-{seen}-"), &format!("-{within}-"), 1);
+        let rest = Events::open(server, &id, Some(&position)).await.all().await;
+        assert_eq!(printed(&rest, "stdout"), text(&done, "stdout")[3..], "from {within}");
+    }
 }

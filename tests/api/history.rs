@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Launch, Server, ready_profile, shared, text};
+use crate::support::{Agent, Launch, Server, ready_profile, shared, shared_agent, text};
 
 fn ids(list: &[Value]) -> Vec<String> {
     list.iter().map(|execution| text(execution, "execution_id").to_owned()).collect()
@@ -160,6 +160,29 @@ async fn the_detail_is_the_agents_view_and_what_only_the_administrator_sees() {
     };
     assert_eq!((count("stdout"), count("result"), count("stderr")), (2, 1, 0), "{detail}");
     assert!(!detail.to_string().contains("detail-token-of-this-test"));
+}
+
+#[tokio::test]
+async fn what_is_read_while_it_is_deleted_is_whole_or_not_there() {
+    let server = shared().await;
+    let (admin, agent) = (server.admin().await, shared_agent().await);
+    let (mut whole, mut gone) = (0, 0);
+    for round in 0..150 {
+        let id = text(&agent.run("set_result('all of it')").await, "execution_id").to_owned();
+        let path = format!("/executions/{id}");
+        let read = async || agent.client().get(&path).await;
+        let (deleted, first, detail, second) = tokio::join!(admin.delete(&path), read(), admin.get(&path), read());
+        deleted.success();
+        for reply in [first, detail, second] {
+            match reply.status {
+                200 => assert_eq!(reply.json()["result"], "all of it", "round {round}"),
+                _ => drop(reply.problem(404)),
+            }
+            whole += usize::from(reply.status == 200);
+            gone += usize::from(reply.status == 404);
+        }
+    }
+    assert!(whole > 0 && gone > 0, "{whole} whole, {gone} gone: they did not race");
 }
 
 #[tokio::test]

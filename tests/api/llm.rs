@@ -109,6 +109,7 @@ async fn what_is_no_answer_is_refused_and_the_pause_stays_open() {
             .await
             .problem_naming(422, "request_id");
     }
+    respond(&agent, &id, &json!({"response": "x".repeat(1_048_577)})).await.problem(413);
     respond(&agent, &id, &json!({"response": "é".repeat(524_289)})).await.problem(413);
     assert_eq!(agent.poll(&id, 0).await["status"], "awaiting_llm");
     // At the limit, and as many bytes of a request as that can take.

@@ -30,6 +30,7 @@ mod limits;
 mod limits_of_profiles;
 mod lists;
 mod llm;
+mod openapi;
 mod overview;
 mod poll;
 mod profiles;

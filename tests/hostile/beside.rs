@@ -1,7 +1,7 @@
 //! A bomb and victims side by side: the bomb is ended by its own limit, and the victims neither fail nor starve.
 //!
-//! Work is counted, not time: a victim does as much as it can until the bomb's end is known, and is compared with what it does
-//! in as long a time beside a harmless script. The ratio is generous: the processors are shared, and a bomb may use its share.
+//! Work is counted, not time: a victim does as much as it can in a while, and is compared with what it does in as long a time beside
+//! a harmless script. The ratio is generous: the processors are shared, and a bomb may use its share.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,13 @@ pub(crate) struct Bomb {
     script: &'static str,
     /// How it may end.
     ends: &'static [&'static str],
+}
+
+impl Bomb {
+    /// As it is listed.
+    pub(crate) fn full_name(&self) -> String {
+        format!("beside_{}", self.name)
+    }
 }
 
 pub(crate) const BOMBS: &[Bomb] = &[
@@ -62,6 +69,7 @@ pub(crate) async fn judge(world: &World, bomb: &Bomb) -> Judged {
     let mut judged = Judged::default();
     let prelude =
         format!("{}\nT = json.loads({:?})\n", include_str!("prelude.py"), world.targets(false, false).to_string());
+    // Just before, so that both meet the machine as it is.
     let (_, alone) = together(world, "import time\ntime.sleep(1)").await;
     let begin = Instant::now();
     let (ended, beside) = together(world, &format!("{prelude}{}", bomb.script)).await;

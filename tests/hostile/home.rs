@@ -1,4 +1,4 @@
-//! Where scripts run: a server on this machine, or one in a plain container, and how to run a bare Python beside it.
+//! Where scripts run: a server on this machine, or one in a container, and how to run a bare Python beside it.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -6,6 +6,23 @@ use std::process::{Command, Stdio};
 
 use crate::image::Engine;
 use crate::support::{Client, Launch, Server, eventually};
+
+/// The homes in containers: all plain, under Docker's default profile and with no privilege, one image for all.
+pub(crate) const CONTAINERS: &[ContainerKind] = &[
+    ContainerKind { name: "container", options: &[], user: 0, own_users: true },
+    ContainerKind { name: "user-1000", options: &["--user", "1000"], user: 1000, own_users: false },
+    ContainerKind { name: "no-caps", options: &["--cap-drop", "ALL"], user: 0, own_users: false },
+];
+
+/// A way to run a container.
+pub(crate) struct ContainerKind {
+    pub(crate) name: &'static str,
+    options: &'static [&'static str],
+    /// Whom the server runs as.
+    user: u32,
+    /// Whether it can give workers users of their own.
+    own_users: bool,
+}
 
 const PORT_IN_CONTAINER: &str = "9090";
 const NAMES_IN_CONTAINER: u16 = 5300;
@@ -22,6 +39,10 @@ pub(crate) struct Home {
     pub(crate) port: u16,
     /// The port of the name server that it asks for scripts: whoever wants it answered listens there.
     pub(crate) names: u16,
+    /// Whom the server runs as.
+    pub(crate) server_user: u32,
+    /// Workers have users of their own.
+    pub(crate) own_users: bool,
     kind: Kind,
 }
 
@@ -48,38 +69,49 @@ impl Drop for Container {
 }
 
 impl Home {
-    /// A server of this machine.
-    pub(crate) fn native() -> Self {
+    /// A server of this machine, as `user` if that is not this one.
+    pub(crate) fn native(name: &'static str, user: Option<u32>) -> Self {
         let names = free_udp_port();
         let launch = Launch::new().arg("--worker-idle", "600").arg("--name-servers", &format!("127.0.0.1:{names}"));
+        let launch = if let Some(user) = user { launch.user(user) } else { launch };
         let server = launch.start();
         Self {
-            name: "native",
+            name,
             url: server.url().to_owned(),
             data: server.dir().to_string_lossy().into_owned(),
             server: server.pid(),
             port: server.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port"),
             names,
+            server_user: user.unwrap_or(nix::unistd::geteuid().as_raw()),
+            own_users: user.is_none() && nix::unistd::geteuid().is_root(),
             kind: Kind::Native { _server: Box::new(server) },
         }
     }
 
-    /// One in a container without any privilege, under Docker's default profile.
-    pub(crate) fn container(engine: &Engine) -> Self {
+    /// One in a container.
+    pub(crate) fn container(engine: &Engine, kind: &ContainerKind) -> Self {
         let (publish, names) =
             (format!("127.0.0.1::{PORT_IN_CONTAINER}"), format!("AIRLOCK_NAME_SERVERS=127.0.0.1:{NAMES_IN_CONTAINER}"));
-        let run = ["run", "-d", "--init", "-p", &publish, "-e", &names, &engine.image];
-        let id = engine.docker(&run);
+        // Not the users of servers on this machine.
+        let users = "AIRLOCK_WORKER_UID_BASE=62000";
+        let run = [
+            &["run", "-d", "--init", "-p", &publish, "-e", &names, "-e", users],
+            kind.options,
+            &[engine.image.as_str()],
+        ];
+        let id = engine.docker(&run.concat());
         let container = Container { id };
         let port = engine.docker(&["port", &container.id, PORT_IN_CONTAINER]);
         let port = port.lines().next().and_then(|line| line.rsplit(':').next()).expect("a published port").to_owned();
         let mut home = Self {
-            name: "container",
+            name: kind.name,
             url: format!("http://127.0.0.1:{port}"),
             data: "/data/airlock".to_owned(),
             server: 0,
             port: PORT_IN_CONTAINER.parse().expect("a port"),
             names: NAMES_IN_CONTAINER,
+            server_user: kind.user,
+            own_users: kind.own_users,
             kind: Kind::Container(container),
         };
         home.server = home
@@ -94,7 +126,7 @@ impl Home {
         home
     }
 
-    /// True for the container.
+    /// True in a container.
     pub(crate) fn is_container(&self) -> bool {
         matches!(self.kind, Kind::Container(_))
     }
@@ -126,8 +158,10 @@ impl Home {
                 command
             }
             Kind::Container(container) => {
+                // The server's group is the engine's choice, a worker's is its own.
+                let whom = if user == self.server_user { format!("{user}") } else { format!("{user}:{user}") };
                 let mut command = Command::new("docker");
-                command.args(["exec", "-i", "-u", &format!("{user}:{user}"), &container.id, "/bin/sh", "-c", program]);
+                command.args(["exec", "-i", "-u", &whom, &container.id, "/bin/sh", "-c", program]);
                 command
             }
         };
@@ -146,17 +180,12 @@ impl Home {
         }
     }
 
-    /// The user that everything of this home may be seen as.
-    pub(crate) fn server_user(&self) -> u32 {
-        if self.is_container() { 0 } else { nix::unistd::geteuid().as_raw() }
-    }
-
     /// What runs here: the server and what is below it; in a container everything.
     pub(crate) fn processes(&self) -> Vec<serde_json::Value> {
         // 0 is the parent of a container's first process and of all that are started in it from outside.
         let root = if self.is_container() { 0 } else { self.server };
         let program = include_str!("find.py").replace("{ROOT}", &format!("{{{root}}}"));
-        let printed = self.run_python(self.server_user(), &program).unwrap();
+        let printed = self.run_python(self.server_user, &program).unwrap();
         serde_json::from_str(&printed).unwrap()
     }
 }

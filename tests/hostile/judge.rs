@@ -5,21 +5,28 @@ use serde_json::{Map, Value};
 use crate::script::{Bare, Expect, Script};
 use crate::world::World;
 
-/// The name of processes that a script leaves behind.
-const LEFT: &str = "left";
-/// More than a script takes that is ended by a limit, on a busy machine.
-const TIMEOUT_S: u32 = 15;
+/// More than a script takes that is ended by a limit, on a busy machine; and for one that is to be ended by its time.
+const TIMEOUT_S: u32 = 90;
+const SHORT_TIMEOUT_S: u32 = 3;
 
 /// What was found: faults fail the script, notes are worth a line in the list.
 #[derive(Default)]
 pub(crate) struct Judged {
     pub(crate) faults: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// The layer that it attacks is not in force here, and why not.
+    pub(crate) absent: Option<String>,
 }
 
 /// Runs a script both ways.
 pub(crate) async fn judge(world: &World, script: &Script) -> Judged {
     let mut judged = Judged::default();
+    if let Some(layer) = &script.needs {
+        judged.absent = world.absence_of(layer);
+        if judged.absent.is_some() {
+            return judged;
+        }
+    }
     bare(world, script, &mut judged);
     sandboxed(world, script, &mut judged).await;
     // Whatever it did, others are as they were.
@@ -40,7 +47,7 @@ fn bare(world: &World, script: &Script, judged: &mut Judged) {
             judged.notes.push(format!("not shown outside the sandbox: {reason}"));
             return;
         }
-        Bare::AsServer => world.home.server_user(),
+        Bare::AsServer => world.home.server_user,
         Bare::AsWorker => world.worker_user,
     };
     let mut outcomes = run_bare(world, script, user, false);
@@ -88,9 +95,12 @@ fn head(world: &World, bare: bool, second: bool) -> String {
 
 async fn sandboxed(world: &World, script: &Script, judged: &mut Judged) {
     let source = |second| format!("{}{}\nset_result(_outcomes)", head(world, false, second), script.source);
-    let mut done = world.agent.run_for(&source(false), TIMEOUT_S).await;
+    let ends_by_time =
+        matches!(&script.expect, Expect::Ends(kinds) if kinds.iter().any(|kind| kind == "ScriptTimeout"));
+    let timeout = if ends_by_time { SHORT_TIMEOUT_S } else { TIMEOUT_S };
+    let mut done = world.agent.run_for(&source(false), timeout).await;
     if script.expect == Expect::NothingFound && done["status"] == "completed" {
-        done = world.agent.run_for(&source(true), TIMEOUT_S).await;
+        done = world.agent.run_for(&source(true), timeout).await;
     }
     let kind = done["error_type"].as_str().unwrap_or("completed");
     let refused = |judged: &mut Judged, allowed: Option<&[String]>| {
@@ -135,9 +145,10 @@ async fn sandboxed(world: &World, script: &Script, judged: &mut Judged) {
 
 /// Ends what scripts have left, and says how many processes that were.
 fn end_left(world: &World) -> usize {
+    let left = world.name_of_left();
     let program = format!(
         "import os, signal\ncount = 0\nfor pid in filter(str.isdigit, os.listdir('/proc')):\n    try:\n        with open('/proc/%s/stat' % pid) as file: stat = file.read()\n        \
-         if '({LEFT}) ' in stat and '({LEFT}) Z' not in stat:\n            os.kill(int(pid), signal.SIGKILL)\n            count += 1\n    except OSError: pass\nprint(count)"
+         if '({left}) ' in stat and '({left}) Z' not in stat:\n            os.kill(int(pid), signal.SIGKILL)\n            count += 1\n    except OSError: pass\nprint(count)"
     );
-    world.home.run_python(world.home.server_user(), &program).unwrap().trim().parse().unwrap()
+    world.home.run_python(world.home.server_user, &program).unwrap().trim().parse().unwrap()
 }

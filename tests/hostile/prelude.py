@@ -10,6 +10,8 @@
 #   tcp, open   ports on this machine: of a service that the profile does not allow, and of one that it does
 #   udp, unix   a port for datagrams; paths of Unix sockets, {"stream", "datagram"}
 #   port, outer     the Airlock server's port; an address of the machine that is not loopback, or None
+#   own_user    True where workers have users of their own
+#   left        what processes are called that are left behind
 #   second      True in the second of two runs
 import ctypes, errno, json, os, signal, socket, struct, sys, time
 

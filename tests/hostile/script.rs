@@ -9,6 +9,7 @@
 //! # Expect: nothing found             of two runs, one after the other, the second finds nothing of the first
 //! # Expect: nothing left              it completes, and no process that it started is left
 //! # Expect: any end                   whatever becomes of it, the next script is not harmed
+//! # Needs: LAYER                      where this layer of the sandbox is not in force, it is listed as absent
 //! # Bare: as server                   shown to work as the server's user, not the worker's
 //! # Bare: not shown: REASON           why nothing of it can be shown outside the sandbox
 //! ```
@@ -50,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) source: String,
     pub(crate) expect: Expect,
     pub(crate) bare: Bare,
+    /// The layer that it attacks, if that is not one of the floor.
+    pub(crate) needs: Option<String>,
 }
 
 /// All of them, by name.
@@ -78,6 +81,7 @@ fn read(path: &Path) -> Script {
         Some(("any", "end")) => Expect::AnyEnd,
         _ => panic!("{name} expects what nobody knows: {expect}"),
     };
+    let needs = header("Needs:").map(str::to_owned);
     let bare = match header("Bare:") {
         None => Bare::AsWorker,
         Some("as server") => Bare::AsServer,
@@ -87,5 +91,5 @@ fn read(path: &Path) -> Script {
             None => panic!("{name} says nothing known of how it is shown to work: {text}"),
         },
     };
-    Script { name, source, expect, bare }
+    Script { name, expect, bare, needs, source }
 }

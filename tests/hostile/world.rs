@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// What there is to reach: see `service.py`.
     services: Value,
     service: Child,
+    /// Of the sandbox, as the doctor has them.
+    layers: Value,
 }
 
 impl Drop for World {
@@ -97,7 +99,8 @@ impl World {
         let program = format!("import os\nprint(os.readlink('/proc/{}/cwd'))", victim["pid"]);
         victim["folder"] = home.run_python(worker_user, &program).unwrap().trim().into();
         let (bare, bare_victim) = bare_victim(&home, worker_user);
-        Self { home, agent, other, worker_user, pids, victim, bare_victim, bare, services, service }
+        let layers = admin.get("/doctor").await.expect(200)["layers"].clone();
+        Self { home, agent, other, worker_user, pids, victim, bare_victim, bare, services, service, layers }
     }
 
     /// `T` of the prelude.
@@ -113,7 +116,9 @@ impl World {
         json!({
             "bare": bare,
             "second": second,
+            "left": self.name_of_left(),
             "container": self.home.is_container(),
+            "own_user": self.home.own_users,
             "pids": pids,
             "victim": {"pid": victim["pid"], "folder": folder, "file": format!("{folder}/mine")},
             "data": data,
@@ -130,6 +135,20 @@ impl World {
         })
     }
 
+    /// Why a layer is not in force here; `None` if it is.
+    pub(crate) fn absence_of(&self, name: &str) -> Option<String> {
+        let layer = self.layers.as_array().unwrap().iter().find(|layer| layer["name"] == name);
+        let layer = layer.unwrap_or_else(|| panic!("there is no layer {name}"));
+        let why = || format!("no {name} here ({})", layer["detail"].as_str().unwrap_or_default());
+        (layer["active"] != true).then(why)
+    }
+
+    /// The name of processes that scripts leave behind here: this machine sees those of containers, too. The kernel keeps 15
+    /// bytes of it.
+    pub(crate) fn name_of_left(&self) -> String {
+        format!("of {}", self.home.name)
+    }
+
     /// The sandboxed victim is where it was.
     pub(crate) fn victim_lives(&self) -> bool {
         self.home
@@ -142,7 +161,7 @@ impl World {
 /// Starts what scripts try to reach, outside the sandbox.
 fn services(home: &Home) -> (Child, Value) {
     let program = format!("PORT = {}\n{}", home.names, include_str!("service.py"));
-    let mut child = home.python(home.server_user()).spawn().unwrap();
+    let mut child = home.python(home.server_user).spawn().unwrap();
     child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

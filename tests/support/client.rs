@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use super::PATIENCE;
+use super::contract::{Asked, Contract};
 
 /// One request, put together.
 #[derive(Clone)]
@@ -88,13 +89,14 @@ impl Client {
     /// Sends and reads the whole answer, or says why there is none (the server was killed).
     pub(crate) async fn try_send(&self, request: Request) -> Result<Reply, reqwest::Error> {
         let line = format!("{} {}", request.method, request.path);
-        let head_only = request.method == reqwest::Method::HEAD;
+        let contract = Contract::of(&self.http, &self.base).await?;
+        let method = request.method.clone();
         let mut builder = self.http.request(request.method, format!("{}{}", self.base, request.path));
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }
-        if let Some(body) = request.body {
-            builder = builder.body(body);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
         }
         let response = builder.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -105,9 +107,11 @@ impl Client {
             transcript.extend_from_slice(format!("{:?}\n", reply.headers).as_bytes());
             transcript.extend_from_slice(&reply.body);
         }
-        if !head_only {
+        if method != reqwest::Method::HEAD {
             reply.check_conventions();
         }
+        let asked = Asked { method: method.as_str(), path: &request.path, body: request.body.as_deref() };
+        contract.judge(&asked, &reply);
         Ok(reply)
     }
 

@@ -1,12 +1,14 @@
 //! What every black-box test needs: a real server, HTTP to it, a person at the admin API and an agent with a key.
 //!
-//! Nothing here knows Airlock's code: only the contract (`API.md`), the command line and the files it promises.
+//! Nothing here knows Airlock's code: only the contract, as its OpenAPI document has it, the command line and the files it
+//! promises.
 
 #![allow(dead_code, unused_imports, reason = "two test binaries share this module and each uses its own part of it")]
 
 pub(crate) mod admin;
 pub(crate) mod agent;
 pub(crate) mod client;
+pub(crate) mod contract;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod shared;

@@ -19,6 +19,7 @@ pub(crate) struct Launch {
     args: Vec<String>,
     envs: Vec<(String, String)>,
     dir: Option<PathBuf>,
+    user: Option<u32>,
 }
 
 impl Launch {
@@ -36,6 +37,12 @@ impl Launch {
         self
     }
 
+    /// As another user, for root.
+    pub(crate) fn user(mut self, user: u32) -> Self {
+        self.user = Some(user);
+        self
+    }
+
     /// A data folder that outlives the server; without it, a temporary one.
     pub(crate) fn data_dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
@@ -46,6 +53,9 @@ impl Launch {
     pub(crate) fn start(self) -> Server {
         let temp = self.dir.is_none().then(|| tempfile::tempdir().unwrap());
         let dir = self.dir.clone().unwrap_or_else(|| temp.as_ref().unwrap().path().to_owned());
+        if self.user.is_some() {
+            std::os::unix::fs::chown(&dir, self.user, self.user).unwrap();
+        }
         let process = Process::start(&self, &dir).unwrap_or_else(|end| panic!("no server: {end:?}"));
         Server { launch: self, dir, temp, process, admin: OnceCell::new() }
     }
@@ -173,6 +183,9 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir).args(&launch.args);
         command.envs(launch.envs.iter().map(|(name, value)| (name, value)));
+        if let Some(user) = launch.user {
+            std::os::unix::process::CommandExt::gid(std::os::unix::process::CommandExt::uid(&mut command, user), user);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let warden = Warden::over(child.id(), launch.dir.is_none().then_some(dir));

@@ -193,7 +193,8 @@ const ESCAPE: &str = "import os, stat
 def refused(act):
     try:
         act()
-    except PermissionError:
+    # The second where scripts have a file tree of their own.
+    except (PermissionError, FileNotFoundError):
         return True
     return False
 def is_file(descriptor):

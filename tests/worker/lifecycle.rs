@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use airlock::worker::launch::{LocalConfig, LocalLauncher};
 use airlock_actors::ports::{WorkerGone, WorkerLauncher as _};
 
-use crate::support::{DEADLINE, Worker, config, gone, guard_and_keeper, processes_of_worker, tree_below, watch_all};
+use crate::support::{
+    DEADLINE, Worker, config, gone, guard_and_keeper, processes_of, processes_of_worker, tree_below, uid_of_worker,
+    watch_all,
+};
 
 const DAEMON: &str = "import os, signal
 r, w = os.pipe()
@@ -162,8 +165,8 @@ fn without_root_the_same_holds_that_needs_none() {
         "runs::a_script_prints_and_returns",
         "ends::daemons_of_a_script_are_gone_when_its_end_is_told",
         "ends::limits_end_a_script_with_their_own_names",
-        "confinement::files_outside_are_neither_read_nor_written",
-        "confinement::siblings_guard_and_fork_server_are_out_of_reach",
+        "confinement::scripts_do_what_scripts_do",
+        "confinement::of_its_own_files_a_script_can_not_change_what_is_not_there_or_special",
         "lifecycle::a_killed_guard_takes_everything_with_it_and_the_run_is_lost",
     ] {
         let mut command = Command::new(std::env::current_exe().expect("itself"));
@@ -210,4 +213,55 @@ async fn destroying_a_worker_ends_it_though_its_guard_is_stopped_and_its_link_in
     eprintln!("{reason} after {:?}", started.elapsed());
     assert!(gone(&all, 0), "a process outlived its worker");
     assert!(run.end_or_lost().await.is_none());
+}
+
+/// Starts `command`, as root, waits until `user` has a process, and launches a worker that is to get that user. Returns the user it
+/// got, and whether what ran as the wanted one lives.
+async fn launched_beside(user: u32, command: &[&str]) -> (Option<u32>, bool) {
+    let mut beside = Command::new(command[0]).args(&command[1..]).stdin(Stdio::null()).spawn().expect("starts");
+    while processes_of(user).is_empty() {
+        assert!(beside.try_wait().expect("asked").is_none(), "{command:?} ended at once");
+        tokio::task::yield_now().await;
+    }
+    let theirs = watch_all(&processes_of(user));
+    // Whoever is killed is reaped, as init would.
+    let reaper = std::thread::spawn(move || beside.wait());
+    let (config, home) = config();
+    let worker = Worker::launch_with(LocalConfig { uid_base: user, ..config }, home).await;
+    let got = uid_of_worker(&worker.base);
+    let lives = !gone(&theirs, 0);
+    if lives {
+        for process in processes_of(user).into_iter().filter(|_| got != Some(user)) {
+            let process = nix::unistd::Pid::from_raw(process);
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).expect("killed");
+        }
+    }
+    reaper.join().expect("no panic").expect("reaped");
+    (got, lives)
+}
+
+#[tokio::test]
+async fn what_an_earlier_worker_left_of_its_user_is_ended_before_the_next_has_it() {
+    if nix::unistd::geteuid().is_root() {
+        let left = ["setpriv", "--reuid=61900", "--regid=61900", "--clear-groups", "sleep", "1000"];
+        assert_eq!(launched_beside(61_900, &left).await, (Some(61_900), false));
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_whom_another_servers_worker_runs_is_passed_over_and_nothing_of_it_is_ended() {
+    if nix::unistd::geteuid().is_root() {
+        // A container that sees the machine's processes, but not the locks of its users.
+        let server =
+            "printf airlock >/proc/self/comm; setpriv --reuid=61910 --regid=61910 --clear-groups sleep 1000 & wait";
+        assert_eq!(launched_beside(61_910, &["sh", "-c", server]).await, (Some(61_911), true));
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_whom_a_container_has_processes_is_passed_over_and_nothing_of_it_is_ended() {
+    if nix::unistd::geteuid().is_root() {
+        let container = ["unshare", "--pid", "--fork", "--setgid=61920", "--setuid=61920", "sleep", "1000"];
+        assert_eq!(launched_beside(61_920, &container).await, (Some(61_921), true));
+    }
 }

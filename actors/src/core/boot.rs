@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use actix_rt::ArbiterHandle;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::{Core, Inner, StartError};
 use crate::crypto::{Keyring, PasswordCost, PasswordHasher, SealContext};
@@ -126,6 +126,7 @@ impl Core {
                 next_executor: AtomicUsize::new(0),
                 configuration: Mutex::new(()),
                 draining: AtomicBool::new(false),
+                admitting: RwLock::new(()),
                 overviews: super::overview::Recent::default(),
                 config,
                 judging: Semaphore::new(JUDGING_AT_ONCE),
@@ -181,21 +182,21 @@ impl Core {
             inner.ports.store.commit(vec![Write::FinishExecution { record, output: Arc::new(output) }]).await?;
             return Ok(());
         };
-        let status = profile.status(inner.ports.clock.now());
-        let suspended = profile.suspended;
-        let (id, directory) = (profile.id.clone(), &inner.parts.directory);
-        let entered = inner.pool.call(Enter { profile: id.clone(), even_if_full: true }).await?;
+        // PR-4 holds across a restart.
+        let now = inner.ports.clock.now();
+        let ended = match profile.status(now) {
+            ProfileStatus::Revoked => Some(StopReason::Revoked),
+            ProfileStatus::Expired => Some(StopReason::Expired),
+            ProfileStatus::Locked | ProfileStatus::Unlocked => profile.suspended.then_some(StopReason::Suspended),
+        };
+        if let Some(reason) = ended {
+            let (record, output) = execution::stopped_while_down(record, reason, now);
+            inner.ports.store.commit(vec![Write::FinishExecution { record, output: Arc::new(output) }]).await?;
+            return Ok(());
+        }
+        let entered = inner.pool.call(Enter { profile: profile.id.clone(), even_if_full: true }).await?;
         let Some(ticket) = super::executions::ticket(entered) else { return Ok(()) };
         Execution::resume(self.executor(), inner.parts.clone(), record, script.into(), Arc::new(profile), ticket);
-        // Cancelled by the rules of a live one: PR-4 holds across a restart.
-        if suspended {
-            directory.stop_suspended(&id);
-        }
-        match status {
-            ProfileStatus::Revoked => directory.stop_revoked(&id),
-            ProfileStatus::Expired => directory.stop_profile(&id, StopReason::Expired),
-            ProfileStatus::Locked | ProfileStatus::Unlocked => {}
-        }
         Ok(())
     }
 }

@@ -4,9 +4,9 @@
 //! after a restart; nothing is kept for whoever follows.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::{Core, Unavailable};
@@ -17,9 +17,11 @@ use crate::ports::OutputStream;
 /// Longest part of a stream in one event, in bytes.
 const PART_BYTES: usize = 16 * 1024;
 
-/// How much has been seen. Written as `STATUS-REQUESTS-STDOUT-STDERR`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How much has been seen of an execution. Written as `EXECUTION-STATUS-REQUESTS-STDOUT-STDERR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
+    /// The beginning of the SHA-256 of the execution's id: a position in one stream says nothing of another.
+    of: u32,
     status: Option<Status>,
     requests: u32,
     stdout: usize,
@@ -29,27 +31,30 @@ pub struct Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status.map_or("new", Status::as_str);
-        write!(f, "{status}-{}-{}-{}", self.requests, self.stdout, self.stderr)
+        write!(f, "{:08x}-{status}-{}-{}-{}", self.of, self.requests, self.stdout, self.stderr)
     }
 }
 
-impl FromStr for Cursor {
-    type Err = ();
+impl Cursor {
+    /// Where nothing has been seen of it.
+    pub fn start(of: &ExecutionId) -> Self {
+        let digest: [u8; 32] = Sha256::digest(of.as_str().as_bytes()).into();
+        let of = digest.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
+        Self { of, status: None, requests: 0, stdout: 0, stderr: 0 }
+    }
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+    /// The position in this execution that is written so; `None` if it is one in another, or none at all.
+    pub fn parse(text: &str, of: &ExecutionId) -> Option<Self> {
         let mut parts = text.split('-');
-        let mut next = || parts.next().ok_or(());
+        let mut next = || parts.next();
+        let start = Self::start(of);
+        next().filter(|text| *text == format!("{:08x}", start.of))?;
         let status = match next()? {
             "new" => None,
-            status => Some(Status::parse(status).ok_or(())?),
+            status => Some(Status::parse(status)?),
         };
-        let requests = next()?.parse().map_err(drop)?;
-        let stdout = next()?.parse().map_err(drop)?;
-        let stderr = next()?.parse().map_err(drop)?;
-        if parts.next().is_some() {
-            return Err(());
-        }
-        Ok(Self { status, requests, stdout, stderr })
+        let (requests, stdout, stderr) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+        parts.next().is_none().then_some(Self { status, requests, stdout, stderr, ..start })
     }
 }
 
@@ -153,35 +158,47 @@ impl Follower {
             OutputStream::Stdout => &mut self.cursor.stdout,
             OutputStream::Stderr => &mut self.cursor.stderr,
         };
-        let part = match (&view.output, &self.watched) {
+        let (part, end) = match (&view.output, &self.watched) {
             (Some(output), _) => {
                 let text = match stream {
                     OutputStream::Stdout => &output.stdout,
                     OutputStream::Stderr => &output.stderr,
                 };
-                part_of(text, *seen, PART_BYTES).to_owned()
+                let (part, end) = part_of(text, *seen, PART_BYTES);
+                (part.to_owned(), end)
             }
             (None, Some((_, live, _))) => live.part(stream, *seen, PART_BYTES),
-            (None, None) => String::new(),
+            (None, None) => return None,
         };
-        *seen += part.len();
-        (!part.is_empty()).then_some(part)
+        if part.is_empty() {
+            return None;
+        }
+        *seen = end;
+        Some(part)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::SeededEntropy;
 
     #[test]
     fn a_position_is_read_as_it_is_written_and_nothing_else_is() {
-        for cursor in
-            [Cursor::default(), Cursor { status: Some(Status::AwaitingLlm), requests: 3, stdout: 1_000_000, stderr: 7 }]
-        {
-            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        let entropy = SeededEntropy::new(1);
+        let id = || ExecutionId::generate(jiff::Timestamp::UNIX_EPOCH, &entropy);
+        let (of, other) = (id(), id());
+        let start = Cursor::start(&of);
+        let later = Cursor { status: Some(Status::AwaitingLlm), requests: 3, stdout: 1_000_000, stderr: 7, ..start };
+        for cursor in [start, later] {
+            assert_eq!(Cursor::parse(&cursor.to_string(), &of), Some(cursor));
+            assert_eq!(Cursor::parse(&cursor.to_string(), &other), None, "a position in another execution");
         }
-        for text in ["", "new", "new-0-0", "new-0-0-0-0", "new-a-0-0", "what-0-0-0", "new--1-0-0"] {
-            assert!(text.parse::<Cursor>().is_err(), "{text:?} was accepted");
+        let tag = format!("{:08x}", start.of);
+        for rest in ["", "-new", "-new-0-0", "-new-0-0-0-0", "-new-a-0-0", "-what-0-0-0", "-new--1-0-0"] {
+            let text = format!("{tag}{rest}");
+            assert!(Cursor::parse(&text, &of).is_none(), "{text:?} was accepted");
         }
+        assert!(Cursor::parse("new-0-0-0", &of).is_none());
     }
 }

@@ -80,6 +80,8 @@ pub struct ExecutionDetail {
 
 /// How long the end of one that was cancelled may take: longer than a worker has to end it, and to be ended.
 pub(super) const END_ONE: Duration = Duration::from_secs(30);
+/// How long the look at a submission may take when a shutdown begins.
+const END_ADMISSION: Duration = Duration::from_secs(5);
 /// How long the end of what still runs at a shutdown may take.
 const END_ALL: Duration = Duration::from_secs(15);
 /// How long the workers may take to end after that, those that were just starting included.
@@ -150,6 +152,9 @@ impl Core {
         repeatable: Option<Repeatable>,
     ) -> Result<ExecutionView, SubmitError> {
         let inner = &self.inner;
+        // Held until it can be found: a drain that has begun waits for it, or it is refused.
+        let admitting = inner.admitting.read().await;
+        self.refuse_if_draining()?;
         if !profile.credentials.is_empty() {
             let missing = inner.vault.call(WithoutValue(Arc::new(profile.credentials.clone()))).await?;
             if let Some(name) = missing.into_iter().next() {
@@ -172,6 +177,7 @@ impl Core {
         let view = ExecutionView { record: record.clone(), output: None, awaited: Vec::new() };
         let (profile_id, expires_at) = (profile.id.clone(), profile.expires_at);
         let accepted = Execution::accept(self.executor(), inner.parts.clone(), record, script, profile, ticket, key);
+        drop(admitting);
         if expires_at.is_some_and(|at| at <= inner.ports.clock.now()) {
             // It passed since the profile was looked at, perhaps before the execution could be found and stopped.
             inner.parts.directory.stop_profile(&profile_id, StopReason::Expired);
@@ -206,7 +212,13 @@ impl Core {
         }
         let store = &self.inner.ports.store;
         let Some(record) = store.execution(id)? else { return Ok(None) };
-        let output = if record.status.is_final() { store.execution_output(id)?.map(Arc::new) } else { None };
+        let output = if record.status.is_final() {
+            // A final one has an output: it was removed since its record was read.
+            let Some(output) = store.execution_output(id)? else { return Ok(None) };
+            Some(Arc::new(output))
+        } else {
+            None
+        };
         Ok(Some(ExecutionView { record, output, awaited: Vec::new() }))
     }
 
@@ -256,8 +268,9 @@ impl Core {
     /// Everything of one execution.
     pub async fn execution_detail(&self, id: &ExecutionId) -> Result<Option<ExecutionDetail>, Unavailable> {
         let Some(view) = self.execution(id).await? else { return Ok(None) };
-        let script = self.inner.ports.store.execution_script(id)?.unwrap_or_default();
         let exchanges = if view.record.llm_requests == 0 { Vec::new() } else { self.exchanges(id).await? };
+        // Last: while there is a script, there was all the rest.
+        let Some(script) = self.inner.ports.store.execution_script(id)? else { return Ok(None) };
         Ok(Some(ExecutionDetail { view, script, exchanges }))
     }
 
@@ -285,6 +298,10 @@ impl Core {
     /// slot stays pending on disk.
     pub async fn drain(&self, patience: Duration) {
         self.refuse_submissions();
+        // Those that were let in before can be found from here on.
+        if tokio::time::timeout(END_ADMISSION, self.inner.admitting.write()).await.is_err() {
+            tracing::warn!("a submission is still being looked at; it may be interrupted");
+        }
         let _ = self.inner.pool.call(Drain).await;
         let directory = &self.inner.parts.directory;
         if tokio::time::timeout(patience, directory.empty()).await.is_err() {
@@ -318,29 +335,8 @@ pub(super) fn ticket(entered: Entered) -> Option<Ticket> {
 
 fn new_record(id: ExecutionId, profile_id: &ProfileId, now: Timestamp, terms: Terms) -> ExecutionRecord {
     let Terms { timeout_s, llm_timeout_s, on_restart, rerun_of } = terms;
-    ExecutionRecord {
-        id,
-        profile_id: profile_id.clone(),
-        status: Status::Pending,
-        created_at: now,
-        started_at: None,
-        completed_at: None,
-        timeout_s,
-        llm_timeout_s,
-        on_restart,
-        attempts: 0,
-        deadline: None,
-        llm_deadline: None,
-        llm_requests: 0,
-        ran_ms: 0,
-        execution_time_ms: None,
-        error_type: None,
-        usage: None,
-        environment: None,
-        redactions: Vec::new(),
-        suspicious: false,
-        rerun_of,
-    }
+    let accepted = ExecutionRecord::accepted(id, profile_id.clone(), now);
+    ExecutionRecord { timeout_s, llm_timeout_s, on_restart, rerun_of, ..accepted }
 }
 
 fn settled(view: &ExecutionView) -> bool {

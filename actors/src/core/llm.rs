@@ -82,13 +82,18 @@ impl Core {
             Ok(Ok(Ok(status))) => Ok(status),
             Ok(Ok(Err(NotTaken::AnsweredOtherwise))) => Err(RespondError::AnsweredOtherwise(request)),
             Ok(Ok(Err(NotTaken::TimedOut))) => Err(RespondError::TimedOut(request)),
-            // It was not live any more, or ended meanwhile.
-            Ok(Ok(Err(NotTaken::NotAwaited)) | Err(_)) => {
-                let now = self.execution(id).await?.map(|view| view.record.status).filter(|status| status.is_final());
-                Err(now.map_or(RespondError::NothingAsked, RespondError::Finished))
-            }
+            Ok(Ok(Err(NotTaken::NotAwaited))) => Err(self.ended(id).await?.unwrap_or(RespondError::NothingAsked)),
+            // It was not live any more, or ended meanwhile: without an end of its own only when the server goes down, and then
+            // the answer may be on disk and has to be sent again.
+            Ok(Err(_)) => Err(self.ended(id).await?.unwrap_or(Unavailable::Actor("execution").into())),
             Err(_) => Err(Unavailable::Actor("execution").into()),
         }
+    }
+
+    /// That it has ended, if it has.
+    async fn ended(&self, id: &ExecutionId) -> Result<Option<RespondError>, Unavailable> {
+        let status = self.execution(id).await?.map(|view| view.record.status);
+        Ok(status.filter(|status| status.is_final()).map(RespondError::Finished))
     }
 
     /// Judges an answer by its schema, on a thread that nobody waits for.

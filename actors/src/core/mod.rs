@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use actix_rt::ArbiterHandle;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, RwLock, Semaphore};
 
 pub use boot::{Arbiters, CoreConfig, CorePorts};
 pub use ends::EndError;
@@ -65,6 +65,8 @@ struct Inner {
     /// Held by whatever reads one actor to change another.
     configuration: Mutex<()>,
     draining: AtomicBool,
+    /// Held shared from the look at `draining` until the execution is in the directory.
+    admitting: RwLock<()>,
     overviews: overview::Recent,
     config: CoreConfig,
     /// Answers that are judged by their schema at a time.

@@ -277,7 +277,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::{ExecutionId, OnRestart, ProfileId};
+    use crate::domain::{ExecutionId, ProfileId};
     use crate::ports::Write;
     use crate::testing::{MemoryStore, SeededEntropy};
 
@@ -286,28 +286,11 @@ mod tests {
     }
 
     fn record(entropy: &SeededEntropy, created_at: Timestamp, status: Status, ms: u64) -> ExecutionRecord {
+        let (id, profile_id) = (ExecutionId::generate(created_at, entropy), ProfileId::generate(entropy));
         ExecutionRecord {
-            id: ExecutionId::generate(created_at, entropy),
-            profile_id: ProfileId::generate(entropy),
             status,
-            created_at,
-            started_at: None,
-            completed_at: None,
-            timeout_s: 60,
-            llm_timeout_s: 300,
-            on_restart: OnRestart::Fail,
-            attempts: 0,
-            deadline: None,
-            llm_deadline: None,
-            llm_requests: 0,
-            ran_ms: 0,
             execution_time_ms: status.is_final().then_some(ms),
-            error_type: None,
-            usage: None,
-            environment: None,
-            redactions: Vec::new(),
-            suspicious: false,
-            rerun_of: None,
+            ..ExecutionRecord::accepted(id, profile_id, created_at)
         }
     }
 

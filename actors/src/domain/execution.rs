@@ -212,6 +212,35 @@ pub struct ExecutionRecord {
     pub rerun_of: Option<ExecutionId>,
 }
 
+impl ExecutionRecord {
+    /// One that is accepted now and has not begun, with the terms that nobody has to name.
+    pub fn accepted(id: ExecutionId, profile_id: ProfileId, now: Timestamp) -> Self {
+        Self {
+            id,
+            profile_id,
+            status: Status::Pending,
+            created_at: now,
+            started_at: None,
+            completed_at: None,
+            timeout_s: 60,
+            llm_timeout_s: 300,
+            on_restart: OnRestart::default(),
+            attempts: 0,
+            deadline: None,
+            llm_deadline: None,
+            llm_requests: 0,
+            ran_ms: 0,
+            execution_time_ms: None,
+            error_type: None,
+            usage: None,
+            environment: None,
+            redactions: Vec::new(),
+            suspicious: false,
+            rerun_of: None,
+        }
+    }
+}
+
 /// The texts a finished execution leaves, as far as the agent may see them: every byte has passed the sanitizer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionOutput {

@@ -9,13 +9,14 @@ use actix_rt::ArbiterHandle;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::awaiting::{commit_until_stored, conclude, wait_for_lease};
+use super::awaiting::{commit_first, commit_until_stored, conclude, wait_for_lease};
 use super::directory::{Command, Directory, Seat};
 use super::leak::leaked;
 use super::live::{LiveOutput, Publisher};
 use super::machine::{Effect, Event, KILL_GRACE, Slot, State, Terms, Verdict};
-use super::outcome::{self, Remains};
+use super::outcome::Remains;
 use super::questions::Questions;
+use super::steady::{Steady, until};
 use super::waits::between;
 use crate::core::Unavailable;
 use crate::domain::{
@@ -93,6 +94,7 @@ pub struct Execution {
     /// Running time before the clock last began to run, and since when it runs; `None` until the script is handed to the
     /// worker.
     ran: Option<(Duration, Option<Timestamp>)>,
+    pub(super) steady: Steady,
     pub(super) token: RunToken,
     remains: Remains,
     pub(super) questions: Questions,
@@ -159,6 +161,7 @@ impl Execution {
         };
         let output_bytes =
             usize::try_from(limits_of(&parts, &profile.limits, &record).output_bytes).unwrap_or(usize::MAX);
+        let steady = Steady::from(parts.clock.now());
         Self::start_in_arbiter(arbiter, move |_| Self {
             parts,
             record,
@@ -171,6 +174,7 @@ impl Execution {
             key,
             prepared: None,
             ran: None,
+            steady,
             token,
             remains: Remains { output_bytes, ..Remains::default() },
             questions,
@@ -183,7 +187,7 @@ impl Execution {
     }
 
     pub(super) fn apply(&mut self, event: Event, context: &mut Context<Self>) {
-        let now = self.parts.clock.now();
+        let now = self.steady.now();
         if let State::Running(waits) = &self.state {
             self.ran = Some(waits.clock());
         }
@@ -294,7 +298,7 @@ impl Execution {
             Ok(mut events) => {
                 let events = futures_util::stream::poll_fn(move |task| events.poll_recv(task));
                 context.add_stream(events);
-                self.ran = Some((Duration::ZERO, Some(self.parts.clock.now())));
+                self.ran = Some((Duration::ZERO, Some(self.steady.now())));
                 self.arm(deadline, context);
             }
             Err(_) => self.apply(Event::Lost, context),
@@ -302,7 +306,7 @@ impl Execution {
     }
 
     fn arm(&self, deadline: Timestamp, context: &mut Context<Self>) {
-        let wait = until(deadline, self.parts.clock.now());
+        let wait = until(deadline, self.steady.now());
         context.run_later(wait, move |execution, context| execution.apply(Event::Deadline(deadline), context));
     }
 
@@ -350,9 +354,9 @@ impl Execution {
         let mut remains = std::mem::take(&mut self.remains);
         remains.counts = std::mem::take(&mut self.questions.counts);
         let mut record = self.record.clone();
-        let now = self.parts.clock.now();
+        let (now, steady_now) = (self.parts.clock.now(), self.steady.now());
         record.execution_time_ms = self.ran.map(|(used, since)| {
-            let ran = since.map_or(used, |since| used + between(since, now));
+            let ran = since.map_or(used, |since| used + between(since, steady_now));
             u64::try_from(ran.as_millis()).unwrap_or(u64::MAX)
         });
         let redactor = match self.prepared.take() {
@@ -390,7 +394,8 @@ impl Actor for Execution {
             let insertion = Write::InsertExecution { record: self.record.clone(), script: self.script.clone() };
             let store = self.parts.store.clone();
             let writes = [Some(insertion), self.key.take().map(Write::PutIdempotency)].into_iter().flatten().collect();
-            let inserting = async move { store.commit(writes).await };
+            let id = self.record.id.clone();
+            let inserting = async move { commit_first(&*store, writes, &id).await };
             context.spawn(inserting.into_actor(self).map(|inserted, execution, context| match inserted {
                 Ok(()) => execution.apply(Event::Stored, context),
                 Err(error) => {
@@ -460,27 +465,6 @@ impl StreamHandler<Command> for Execution {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl Drop for Execution {
-    /// An Execution that panicked must not leave its script running, nor its record without an end.
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        if let Some(lease) = &self.lease {
-            lease.link().kill(self.token);
-        }
-        let (store, directory, id) = (self.parts.store.clone(), self.parts.directory.clone(), self.record.id.clone());
-        let (record, output) = outcome::interrupted(self.record.clone(), self.parts.clock.now());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let write = Write::FinishExecution { record, output: Arc::new(output) };
-                let _ = commit_until_stored(&*store, vec![write]).await;
-                directory.leave(&id);
-            });
-        }
-    }
-}
-
 /// Writes down that the script starts.
 fn claim(record: &mut ExecutionRecord, now: Timestamp) {
     record.status = crate::domain::Status::Running;
@@ -491,8 +475,4 @@ fn claim(record: &mut ExecutionRecord, now: Timestamp) {
 
 fn limits_of(parts: &Parts, overrides: &Limits, record: &ExecutionRecord) -> RunLimits {
     parts.limits.with(overrides, record.timeout_s)
-}
-
-pub(super) fn until(deadline: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::machine::Verdict;
 use super::outcome::{self, Remains};
-use crate::domain::{ExecutionOutput, ExecutionRecord, ProfileId};
+use crate::domain::{ExecutionId, ExecutionOutput, ExecutionRecord, ProfileId};
 use crate::ports::{Store, StoreError, Write};
 use crate::runtime::Mailbox;
 use crate::sanitizer::Redactor;
@@ -58,6 +58,16 @@ pub(super) async fn conclude(
     let if_it_fails = record.clone();
     let scrubbing = tokio::task::spawn_blocking(move || outcome::conclude(record, &verdict, remains, &redactor, now));
     scrubbing.await.unwrap_or_else(|_| outcome::withheld(if_it_fails, now))
+}
+
+/// Writes a new execution, once: whoever submitted it is told what came of it. A disk may fail at the last moment, with the batch
+/// written: what is on disk is accepted, or nobody would run it.
+pub(super) async fn commit_first(store: &dyn Store, writes: Vec<Write>, id: &ExecutionId) -> Result<(), StoreError> {
+    let committed = store.commit(writes).await;
+    match committed {
+        Err(StoreError::Failed(_)) if matches!(store.execution(id), Ok(Some(_))) => Ok(()),
+        committed => committed,
+    }
 }
 
 /// Tries until it is on disk. A full disk is waited out; another failure is tried for ten minutes, after which the record

@@ -41,9 +41,11 @@ impl LiveOutput {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next at most `most` bytes of a stream from byte `from`; empty when there are none yet.
-    pub(crate) fn part(&self, stream: OutputStream, from: usize, most: usize) -> String {
-        part_of(self.texts().of(stream), from, most).to_owned()
+    /// The next at most `most` bytes of a stream from byte `from`, and where they end; empty when there are none yet.
+    pub(crate) fn part(&self, stream: OutputStream, from: usize, most: usize) -> (String, usize) {
+        let mut texts = self.texts();
+        let (part, end) = part_of(texts.of(stream), from, most);
+        (part.to_owned(), end)
     }
 
     /// Wakes when there may be more.
@@ -59,12 +61,13 @@ impl LiveOutput {
     }
 }
 
-/// At most `most` bytes of `text` from byte `from`, whole characters.
-pub(crate) fn part_of(text: &str, from: usize, most: usize) -> &str {
+/// At most `most` bytes of `text` from byte `from`, whole characters, and where they end. From within a character it goes on
+/// after that.
+pub(crate) fn part_of(text: &str, from: usize, most: usize) -> (&str, usize) {
     let start = (from..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     let wanted = start.saturating_add(most).min(text.len());
     let end = (start..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(start);
-    text.get(start..end).unwrap_or_default()
+    (text.get(start..end).unwrap_or_default(), end)
 }
 
 /// How far an Execution has published its output.
@@ -116,15 +119,16 @@ mod tests {
         for most in 4..20 {
             let mut read = String::new();
             loop {
-                let part = part_of(&text, read.len(), most);
+                let (part, end) = part_of(&text, read.len(), most);
                 assert!(part.len() <= most);
                 if part.is_empty() {
                     break;
                 }
                 read.push_str(part);
+                assert_eq!(end, read.len());
             }
             assert_eq!(read, text);
         }
-        assert_eq!(part_of(&text, text.len() + 5, 9), "");
+        assert_eq!(part_of(&text, text.len() + 5, 9).0, "");
     }
 }

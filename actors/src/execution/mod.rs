@@ -19,7 +19,9 @@ mod leak;
 mod live;
 mod machine;
 mod outcome;
+mod panicked;
 mod questions;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -29,7 +31,7 @@ pub(crate) use directory::Command;
 pub use directory::Directory;
 pub(crate) use live::{LiveOutput, part_of};
 pub use machine::StopReason;
-pub(crate) use outcome::{interrupted, to_be_replayed};
+pub(crate) use outcome::{interrupted, stopped_while_down, to_be_replayed};
 #[cfg(test)]
 pub(crate) use questions::MAX_REQUESTS;
 pub(crate) use questions::{NotTaken, Respond};

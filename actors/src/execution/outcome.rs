@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::machine::{INTERRUPTED, Verdict};
+use super::machine::{INTERRUPTED, StopReason, Verdict};
 use crate::domain::{EgressEntry, ErrorType, ExecutionOutput, ExecutionRecord, Status, Usage};
 use crate::ports::{EgressSeen, RunEnd, RunOutcome};
 use crate::sanitizer::{Captured, Counts, Redactor, RefusedResult};
@@ -102,6 +102,21 @@ pub(crate) fn to_be_replayed(mut record: ExecutionRecord) -> ExecutionRecord {
     record.status = Status::Pending;
     (record.deadline, record.llm_deadline, record.ran_ms) = (None, None, 0);
     record
+}
+
+/// The final record and output of an execution that waited for a slot when the server stopped, and whose profile has ended since.
+pub(crate) fn stopped_while_down(
+    mut record: ExecutionRecord,
+    reason: StopReason,
+    now: Timestamp,
+) -> (ExecutionRecord, ExecutionOutput) {
+    let timeout = Duration::from_secs(u64::from(record.timeout_s));
+    let Some((status, error_type, sentence)) = Verdict::Stopped(reason).explained(timeout) else {
+        return interrupted(record, now);
+    };
+    (record.status, record.error_type) = (status, Some(error_type));
+    finish(&mut record, now);
+    (record, ExecutionOutput { error: Some(sentence), ..ExecutionOutput::default() })
 }
 
 /// The final record and output of an execution that the server stopped or crashed under.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::actor::{Execution, until};
+use super::actor::Execution;
 use super::awaiting::{WRITE_RETRY, commit_until_stored};
 use super::machine::{Event, State, StopReason};
+use super::steady::until;
 use super::waits::{Batch, Note, Question};
 use crate::domain::{LlmEnd, LlmExchange, LlmRequestId, Status};
 use crate::ports::{LlmAsk, LlmReply, Write};
@@ -130,32 +131,33 @@ impl Execution {
             self.questions.asked = self.questions.asked.saturating_add(1);
             let id = LlmRequestId(self.questions.asked);
             let Scrubbed { prompt, model, schema, problem } = ask;
-            if id.0 <= self.questions.recorded {
-                match self.parts.store.exchange(&self.record.id, id) {
-                    Ok(Some(before))
-                        if (&before.prompt, &before.model, &before.schema) == (&prompt, &model, &schema) =>
-                    {
-                        questions.push(match before.end {
-                            Some(_) => Question::answered_before(id, before.deadline),
-                            None => Question::new(id, before.deadline),
-                        });
-                        continue;
-                    }
-                    Ok(_) => return self.apply(Event::Stop(StopReason::Diverged), context),
-                    Err(error) => {
-                        tracing::error!(%error, "could not read what an execution had asked");
-                        return self.apply(Event::Stop(StopReason::Diverged), context);
-                    }
+            let problem = if id.0 > MAX_REQUESTS { Some(too_many()) } else { problem };
+            let is_replayed = id.0 <= self.questions.recorded;
+            let before = if is_replayed { self.parts.store.exchange(&self.record.id, id) } else { Ok(None) };
+            match (before, problem) {
+                (Ok(Some(before)), None)
+                    if (&before.prompt, &before.model, &before.schema) == (&prompt, &model, &schema) =>
+                {
+                    questions.push(match before.end {
+                        Some(_) => Question::answered_before(id, before.deadline),
+                        None => Question::new(id, before.deadline),
+                    });
+                }
+                // What is refused is in no record: neither was it the first time.
+                (Ok(None), Some(problem)) => {
+                    self.questions.refused.insert(id, problem);
+                    questions.push(Question::answered_before(id, deadline));
+                }
+                (Ok(None), None) if !is_replayed => {
+                    questions.push(Question::new(id, deadline));
+                    to_store.push(LlmExchange { id, prompt, model, schema, asked_at: now, deadline, end: None });
+                }
+                (Ok(_), _) => return self.apply(Event::Stop(StopReason::Diverged), context),
+                (Err(error), _) => {
+                    tracing::error!(%error, "could not read what an execution had asked");
+                    return self.apply(Event::Stop(StopReason::Diverged), context);
                 }
             }
-            let problem = if id.0 > MAX_REQUESTS { Some(too_many()) } else { problem };
-            if let Some(problem) = problem {
-                self.questions.refused.insert(id, problem);
-                questions.push(Question::answered_before(id, deadline));
-                continue;
-            }
-            questions.push(Question::new(id, deadline));
-            to_store.push(LlmExchange { id, prompt, model, schema, asked_at: now, deadline, end: None });
         }
         self.questions.to_store.insert(batch, to_store);
         self.apply(Event::Asked(Batch::new(batch, questions)), context);
@@ -166,7 +168,7 @@ impl Execution {
         let State::Running(waits) = &self.state else { return };
         self.record.status = waits.status_after(note);
         self.record.llm_deadline = waits.first_deadline_after(note);
-        self.record.ran_ms = u64::try_from(waits.ran(self.parts.clock.now()).as_millis()).unwrap_or(u64::MAX);
+        self.record.ran_ms = u64::try_from(waits.ran(self.steady.now()).as_millis()).unwrap_or(u64::MAX);
         let execution_id = &self.record.id;
         let put = |exchange| Write::PutExchange { execution_id: execution_id.clone(), exchange };
         let mut writes: Vec<Write> = match note {
@@ -221,6 +223,11 @@ impl Execution {
         if matches!(&self.state, State::Running(waits) if waits.awaits(id)) {
             self.questions.answering.insert(id, Answering { text, told: vec![told] });
             return self.apply(Event::QuestionEnded(id), context);
+        }
+        if matches!(&self.state, State::Running(waits) if waits.settles(id)) {
+            // By its time-out, or it would be among those that are being answered.
+            let _ = told.send(Err(NotTaken::TimedOut));
+            return;
         }
         let answer = match self.parts.store.exchange(&self.record.id, id).ok().flatten().and_then(|one| one.end) {
             Some((LlmEnd::Answered(before), _)) if before == text => Ok(self.record.status),

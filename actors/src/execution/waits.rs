@@ -146,6 +146,12 @@ impl Waits {
         self.open().any(|question| question.id == id)
     }
 
+    /// True while its end is being written down.
+    pub(super) fn settles(&self, id: LlmRequestId) -> bool {
+        let mut all = self.batches.iter().flat_map(|batch| &batch.questions);
+        all.any(|question| question.id == id && question.stage == Stage::Settling)
+    }
+
     /// Open questions that are on disk, oldest first.
     pub(super) fn open(&self) -> impl Iterator<Item = &Question> {
         let noted = self.batches.iter().filter(|batch| batch.noted);

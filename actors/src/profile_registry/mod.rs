@@ -43,6 +43,9 @@ pub const MAX_PROFILES_FOR_AGENTS: usize = 9_000;
 /// How often `last_used_at` reaches the disk: it is the only thing that may be that much behind after a crash.
 const FLUSH_USE_EVERY: Duration = Duration::from_secs(60);
 
+/// Timers don't count the time that the machine sleeps, nor by how much its clock is set: so the date is looked at again.
+const LOOK_AT_DATES_EVERY: Duration = Duration::from_secs(60);
+
 /// Told when a profile stops being usable, so that what runs for it can be cancelled.
 pub type OnEnded = Arc<dyn Fn(&ProfileId, Ended) + Send + Sync>;
 
@@ -123,13 +126,14 @@ impl ProfileRegistry {
         })))
     }
 
-    /// Sets the profile's one timer to the moment it expires.
+    /// Sets the profile's one timer to the moment it expires, or to the next look at the date.
     fn watch_expiry(&mut self, record: &ProfileRecord, context: &mut Context<Self>) {
         self.forget_expiry(&record.id, context);
         let Some(at) = record.expires_at else { return };
         let id = record.id.clone();
         let wait = Duration::try_from(at.duration_since(self.ports.clock.now())).unwrap_or_default();
-        let timer = context.run_later(wait, move |registry, context| registry.expire(&id, context));
+        let timer =
+            context.run_later(wait.min(LOOK_AT_DATES_EVERY), move |registry, context| registry.expire(&id, context));
         self.expiries.insert(record.id.clone(), timer);
     }
 
@@ -144,7 +148,7 @@ impl ProfileRegistry {
         let Some(record) = self.profiles.get(id).cloned() else { return };
         let Some(at) = record.expires_at else { return };
         if self.ports.clock.now() < at {
-            // The machine's clock was set back, or it slept: the timer counted another time than the date is in.
+            // Not yet, or not any more: somebody set the clock back.
             self.watch_expiry(&record, context);
         } else {
             (self.ports.on_ended)(id, Ended::Expired);

@@ -27,6 +27,8 @@ struct Tables {
     exchanges: BTreeMap<(ExecutionId, LlmRequestId), LlmExchange>,
     idempotency: BTreeMap<(ProfileId, [u8; 32]), IdempotencyRecord>,
     failing: Option<StoreError>,
+    fails_after_writing: bool,
+    prunes_before_output: bool,
     statuses: Vec<(ExecutionId, Status)>,
 }
 
@@ -38,6 +40,16 @@ impl MemoryStore {
     /// Makes every commit from now on fail so, or work again.
     pub fn fail_with(&self, error: Option<StoreError>) {
         self.tables().failing = error;
+    }
+
+    /// Has the next commit write its batch and then say that it failed, as a disk may that fails at the last moment.
+    pub fn fail_once_after_writing(&self) {
+        self.tables().fails_after_writing = true;
+    }
+
+    /// Has the next execution whose output is read be removed just before.
+    pub fn prune_before_output(&self) {
+        self.tables().prunes_before_output = true;
     }
 
     /// Every status that was written of an execution, in order.
@@ -77,7 +89,12 @@ impl Tables {
             Write::PutIdempotency(record) => {
                 self.idempotency.insert((record.profile_id.clone(), record.key_hash), record);
             }
-            Write::DeleteIdempotency(record) => drop(self.idempotency.remove(&(record.profile_id, record.key_hash))),
+            Write::DeleteIdempotency(record) => {
+                let key = (record.profile_id.clone(), record.key_hash);
+                if self.idempotency.get(&key) == Some(&record) {
+                    self.idempotency.remove(&key);
+                }
+            }
             Write::PutKeyCheck(sealed) => self.key_check = Some(sealed),
             Write::PutAdminPassword(hash) => self.password = Some(hash),
             Write::PutSession(session) => drop(self.sessions.insert(session.token_hash, session)),
@@ -107,7 +124,9 @@ impl Store for MemoryStore {
         if let Some(error) = &tables.failing {
             return Err(error.clone());
         }
-        batch.into_iter().try_for_each(|write| tables.apply(write))
+        batch.into_iter().try_for_each(|write| tables.apply(write))?;
+        let failed = StoreError::Failed("the disk failed after it had written".into());
+        if std::mem::take(&mut tables.fails_after_writing) { Err(failed) } else { Ok(()) }
     }
 
     fn credentials(&self) -> Result<Vec<CredentialRecord>, StoreError> {
@@ -135,7 +154,11 @@ impl Store for MemoryStore {
     }
 
     fn execution_output(&self, id: &ExecutionId) -> Result<Option<ExecutionOutput>, StoreError> {
-        Ok(self.tables().executions.get(id).and_then(|(.., output)| output.clone()))
+        let mut tables = self.tables();
+        if std::mem::take(&mut tables.prunes_before_output) {
+            tables.apply(Write::DeleteExecution(id.clone()))?;
+        }
+        Ok(tables.executions.get(id).and_then(|(.., output)| output.clone()))
     }
 
     fn execution_script(&self, id: &ExecutionId) -> Result<Option<String>, StoreError> {

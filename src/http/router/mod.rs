@@ -38,6 +38,13 @@ pub(super) struct Endpoint<S> {
     run: Handler<S>,
 }
 
+#[cfg(test)]
+impl<S> Endpoint<S> {
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+}
+
 type Handler<S> = Arc<dyn Fn(Call<S>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 fn endpoint<S, F, A>(method: Method, handler: F) -> Endpoint<S>

@@ -24,7 +24,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// holds nothing up and takes the memory of one event.
 pub(in crate::http) async fn events(call: Call) -> Answer {
     let id: ExecutionId = call.id("execution")?;
-    let cursor = resume_from(&call.exchange.headers)?;
+    let cursor = resume_from(&call.exchange.headers, &id)?;
     let follower = call.app.core.follow(&id, cursor).await?.ok_or_else(|| Problem::no_such("execution"))?;
     let (core, shutdown) = (call.app.core.clone(), call.app.shutdown.clone());
     let events = stream::unfold((follower, core, shutdown), |(mut follower, core, shutdown)| async move {
@@ -68,11 +68,9 @@ async fn next(follower: &mut Follower, core: &Core, shutdown: &CancellationToken
 }
 
 /// Where the client wants to go on.
-fn resume_from(headers: &HeaderMap) -> Result<Cursor, Problem> {
-    let Some(id) = headers.get(LAST_EVENT_ID) else { return Ok(Cursor::default()) };
-    let text = id.to_str().unwrap_or_default();
-    if text.is_empty() {
-        return Ok(Cursor::default());
-    }
-    text.parse().map_err(|()| Problem::invalid(vec![Fault::new(LAST_EVENT_ID, "is no id of an event of this stream")]))
+fn resume_from(headers: &HeaderMap, id: &ExecutionId) -> Result<Cursor, Problem> {
+    let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
+    let Some(last) = last else { return Ok(Cursor::start(id)) };
+    let cursor = last.to_str().ok().and_then(|last| Cursor::parse(last, id));
+    cursor.ok_or_else(|| Problem::invalid(vec![Fault::new(LAST_EVENT_ID, "is no id of an event of this stream")]))
 }

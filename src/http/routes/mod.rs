@@ -27,6 +27,7 @@ pub(super) mod events;
 pub(super) mod execute;
 pub(super) mod executions;
 pub(super) mod health;
+pub(super) mod openapi;
 mod pages;
 pub(super) mod profiles;
 pub(super) mod ui;

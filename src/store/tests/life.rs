@@ -146,3 +146,21 @@ fn keys_are_found_by_profile_and_hash_and_removed_by_age() {
     assert_eq!(old(99, 9), [keys[0].clone()]);
     assert_eq!(store.idempotency(&profile_id(2), &[7; 32]).unwrap(), None);
 }
+
+/// ST-10
+#[test]
+fn a_key_that_is_used_again_is_that_of_the_second_use_and_survives_the_pruning_of_the_first() {
+    let data = Data::new();
+    let store = data.open();
+    let (first, second) = (key(1, 7, 10), IdempotencyRecord { execution_id: execution_id(9), ..key(1, 7, 40) });
+    commit(&store, vec![Write::PutIdempotency(first.clone())]).unwrap();
+    commit(&store, vec![Write::PutIdempotency(second.clone())]).unwrap();
+    let known = || store.idempotency(&profile_id(1), &[7; 32]).unwrap();
+    assert_eq!(store.idempotency_before(at(30), 9).unwrap(), [], "the first use is still listed");
+    // Who prunes may have looked before the second use.
+    commit(&store, vec![Write::DeleteIdempotency(first)]).unwrap();
+    assert_eq!(known(), Some(second.clone()));
+    assert_eq!(store.idempotency_before(at(41), 9).unwrap(), std::slice::from_ref(&second));
+    commit(&store, vec![Write::DeleteIdempotency(second)]).unwrap();
+    assert_eq!((known(), store.idempotency_before(at(99), 9).unwrap()), (None, Vec::new()));
+}

@@ -66,28 +66,14 @@ fn execution_id(number: u32) -> ExecutionId {
 }
 
 fn execution(number: u32, profile: &ProfileId, status: Status) -> ExecutionRecord {
+    let at_second = |second: i64| at(i64::from(number) + second);
     ExecutionRecord {
-        id: execution_id(number),
-        profile_id: profile.clone(),
         status,
-        created_at: at(i64::from(number)),
-        started_at: None,
-        completed_at: status.is_final().then(|| at(i64::from(number) + 1)),
-        timeout_s: 60,
+        completed_at: status.is_final().then(|| at_second(1)),
         llm_timeout_s: 600,
         on_restart: OnRestart::Replay,
         attempts: 1,
-        deadline: None,
-        llm_deadline: None,
-        llm_requests: 0,
-        ran_ms: 0,
-        execution_time_ms: None,
-        error_type: None,
-        usage: None,
-        environment: None,
-        redactions: Vec::new(),
-        suspicious: false,
-        rerun_of: None,
+        ..ExecutionRecord::accepted(execution_id(number), profile.clone(), at_second(0))
     }
 }
 

@@ -113,13 +113,22 @@ impl Group {
         Ok(())
     }
 
+    /// Whether the kernel has killed a process of it for want of memory, be it the group's or the machine's; `None` where groups
+    /// don't count that.
+    pub(crate) fn killed_for_memory(&self) -> Option<bool> {
+        self.events.is_some().then(|| counted(&self.events_text(), "oom_kill") > 0)
+    }
+
+    fn events_text(&self) -> String {
+        let mut buffer = [0; MOST_BYTES];
+        let count = self.events.as_ref().and_then(|events| events.read_at(&mut buffer, 0).ok()).unwrap_or(0);
+        String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()).into_owned()
+    }
+
     /// True once the kernel has killed a process of it because the group was at its own limit of memory. What can't be read is no
     /// kill.
     pub(crate) fn out_of_memory(&self) -> bool {
-        let Some(events) = &self.events else { return false };
-        let mut buffer = [0; MOST_BYTES];
-        let count = events.read_at(&mut buffer, 0).unwrap_or(0);
-        let text = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()).into_owned();
+        let text = self.events_text();
         if counted(&text, "oom_kill") == 0 {
             return false;
         }
@@ -232,8 +241,11 @@ mod tests {
             ("low 0\nhigh 0\nmax 0\noom 0\noom_kill 3\noom_group_kill 1\n", false),
             ("", false),
         ] {
-            assert_eq!(group(true, &[("memory.events", events)]).1.out_of_memory(), told, "{events}");
+            let (_home, group) = group(true, &[("memory.events", events)]);
+            assert_eq!(group.out_of_memory(), told, "{events}");
+            assert_eq!(group.killed_for_memory(), Some(events.contains("oom_kill 3")), "{events}");
         }
+        assert_eq!(group(true, &[]).1.killed_for_memory(), None);
         let limit = 100_u64 << 20;
         for (kills, most, told) in [
             (1, limit, true),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 
 use super::asking::{Asking, decode_ask, encode_answer};
 use crate::worker::protocol::{Ask, MAX_OPEN_BYTES, MAX_REPORT_BYTES, Reply, Run};
@@ -86,21 +86,16 @@ impl Channel {
 
     /// Puts the message that starts the script in the way out; [`Self::flush`] sends it.
     pub(crate) fn start(&mut self, run: &Run<'_>) -> Result<(), &'static str> {
-        #[derive(Serialize)]
-        struct Message<'a> {
-            script: &'a str,
-            #[serde(serialize_with = "as_map")]
-            settings: &'a [(&'a str, &'a str)],
-            result_bytes: u64,
-        }
-        fn as_map<S: Serializer>(pairs: &[(&str, &str)], serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_map(pairs.iter().copied())
-        }
         let settings: usize = run.settings.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        self.outgoing = WipedBuffer::with_capacity(run.script.len() * 9 / 8 + settings + 128);
+        self.outgoing = WipedBuffer::with_capacity(HEADER_BYTES + 8 + 4 + run.script.len() + settings);
         self.outgoing.append(&[RUN, 0, 0, 0, 0]);
-        let message = Message { script: run.script, settings: &run.settings, result_bytes: run.limits.result_bytes };
-        serde_json::to_writer(&mut self.outgoing, &message).map_err(|_| "the run message can't be written")?;
+        self.outgoing.append(&run.limits.result_bytes.to_le_bytes());
+        let settings = run.settings.iter().flat_map(|&(name, value)| [name, value]);
+        for text in std::iter::once(run.script).chain(settings) {
+            let length = u32::try_from(text.len()).map_err(|_| "the run message is too long")?;
+            self.outgoing.append(&length.to_le_bytes());
+            self.outgoing.append(text.as_bytes());
+        }
         let length = self.outgoing.unread().len() - HEADER_BYTES;
         let length = u32::try_from(length).map_err(|_| "the run message is too long")?;
         self.outgoing.overwrite(1, &length.to_le_bytes());

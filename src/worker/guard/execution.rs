@@ -258,7 +258,10 @@ impl Execution {
         // What names a process that is gone.
         self.process = None;
         if let Some((_, limits)) = &self.run {
-            let of_status = || verdict_of_status(status, &usage, limits, oom::killed_since_last_asked);
+            // The machine's own counter, where there is no better, also counts what others were killed for.
+            let counted = || self.group.as_ref().and_then(|group| group.as_ref().ok()?.killed_for_memory());
+            let killed = || counted().unwrap_or_else(oom::killed_since_last_asked);
+            let of_status = || verdict_of_status(status, &usage, limits, killed);
             let verdict = self.out_of_memory().unwrap_or_else(of_status);
             self.outcome.get_or_insert(verdict);
         }
@@ -301,7 +304,7 @@ pub(crate) fn verdict_of_report(report: Report, limits: &RunLimits) -> Outcome {
 }
 
 /// What a process that ended without a report died of.
-fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits, out_of_memory: fn() -> bool) -> Outcome {
+fn verdict_of_status(status: i32, usage: &Usage, limits: &RunLimits, out_of_memory: impl FnOnce() -> bool) -> Outcome {
     let cpu_used_up = usage.cpu_ms >= limits.cpu_seconds.saturating_mul(1000);
     if libc::WIFSIGNALED(status) {
         return match libc::WTERMSIG(status) {

@@ -1,9 +1,10 @@
-//! The Python fork server: how it is started, and the messages over its control socket, one JSON object a datagram.
+//! The Python fork server: how it is started, and the messages over its control socket, which `forkserver.py` describes.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{IoSliceMut, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -38,15 +39,21 @@ const MODULES: &[(&str, &str)] = &[
     ("_airlock_report", include_str!("../python/report.py")),
     ("_airlock_runner", include_str!("../python/runner.py")),
     ("_airlock_process", include_str!("../python/process.py")),
+    ("_airlock_native", include_str!("../python/native.py")),
     ("_airlock_network", include_str!("../python/network.py")),
     ("_airlock_preload", include_str!("../python/preload.py")),
     ("_airlock_forkserver", include_str!("../python/forkserver.py")),
 ];
 
+/// The fork server's loop, `native/`, as `build.rs` compiled it.
+const NATIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native.so"));
+
 // Descriptors of the fork server.
 const BUNDLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
-const REPORT_FD: i32 = 5;
+const NATIVE_FD: i32 = 5;
+/// The last: `airlock confine` closes what comes after it.
+const REPORT_FD: i32 = 6;
 /// Where descriptors are put while they change places.
 const OUT_OF_THE_WAY: i32 = 64;
 
@@ -74,29 +81,25 @@ pub(crate) struct Ready {
 }
 
 /// What the fork server says while it works. `fork`: the number a process was asked for under.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// There is such a process, and it waits for its script.
     Forked { fork: u64, pid: Pid },
     /// There is not, and why.
-    ForkFailed { fork: u64, error: String },
+    ForkFailed { fork: u64, error: Errno },
     /// It has ended and was reaped.
-    Exited { fork: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+    Exited { pid: Pid, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Datagram {
-    Ready { ready: Ready },
-    Fatal { fatal: String },
-    Forked { forked: u64, pid: i32 },
-    ForkFailed { fork_failed: u64, error: String },
-    Exited { exited: u64, status: i32, cpu_ms: u64, max_rss_bytes: u64 },
+/// What it says before that.
+enum Start {
+    Ready(Ready),
+    Fatal(String),
 }
 
 /// A process to be forked: its number, folder, and the descriptors that it is given.
 struct Request {
-    text: String,
+    message: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
@@ -118,10 +121,11 @@ impl ForkServer {
                 .map_err(failed("a socket"))?;
         let read = readable(args);
         let mut child = command(args, &read)?;
-        let bundle = bundle(&read)?;
-        pass_descriptors(&mut child, [&bundle, &theirs, &report_theirs].map(AsRawFd::as_raw_fd));
+        let bundle = in_memory(bundle(&read, &args.tmp_root).as_bytes())?;
+        let native = in_memory(NATIVE)?;
+        pass_descriptors(&mut child, [&bundle, &theirs, &native, &report_theirs].map(AsRawFd::as_raw_fd));
         let child = child.spawn().map_err(|error| format!("the fork server can't be started: {error}"))?;
-        drop((bundle, theirs, report_theirs));
+        drop((bundle, theirs, native, report_theirs));
         let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "an impossible process id".to_owned())?;
         let confinement = confinement(&report)?;
         let server = Self { pid, control, waiting: VecDeque::new() };
@@ -162,17 +166,20 @@ impl ForkServer {
             }
         }
         match self.datagram() {
-            Ok(Some(Datagram::Ready { ready })) => Ok(ready),
-            Ok(Some(Datagram::Fatal { fatal })) => Err(fatal),
-            Ok(_) => Err(format!("{python} answered something unexpected instead of being ready")),
+            Ok(Some(datagram)) => match parse_start(&datagram) {
+                Some(Start::Ready(ready)) => Ok(ready),
+                Some(Start::Fatal(why)) => Err(why),
+                None => Err(format!("{python} answered something unexpected instead of being ready")),
+            },
+            Ok(None) => Err(format!("{python} answered something unexpected instead of being ready")),
             Err(why) => Err(format!("{python} ended before it was ready ({why}); the log has what it printed")),
         }
     }
 
     /// Asks for a process. `descriptors`: channel, standard output and error, and the ways into its control groups.
     pub(crate) fn fork(&mut self, fork: u64, folder: &Path, descriptors: Vec<OwnedFd>) -> Result<(), String> {
-        let text = json!({"fork": fork, "tmp": folder}).to_string();
-        self.waiting.push_back(Request { text, descriptors });
+        let message = [&fork.to_le_bytes(), folder.as_os_str().as_bytes()].concat();
+        self.waiting.push_back(Request { message, descriptors });
         self.flush().map(drop)
     }
 
@@ -180,10 +187,10 @@ impl ForkServer {
     pub(crate) fn flush(&mut self) -> Result<bool, String> {
         while let Some(request) = self.waiting.front() {
             let descriptors = request.descriptors.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>();
-            let text = [std::io::IoSlice::new(request.text.as_bytes())];
+            let message = [std::io::IoSlice::new(&request.message)];
             let rights = [ControlMessage::ScmRights(&descriptors)];
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(self.control.as_raw_fd(), &text, &rights, flags, None) {
+            match sendmsg::<()>(self.control.as_raw_fd(), &message, &rights, flags, None) {
                 Ok(_) => drop(self.waiting.pop_front()),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(false),
@@ -195,20 +202,12 @@ impl ForkServer {
 
     /// The next message, if there is one. An error means that the fork server is gone or not itself.
     pub(crate) fn receive(&self) -> Result<Option<Message>, String> {
-        Ok(match self.datagram()? {
-            None => None,
-            Some(Datagram::Forked { forked, pid }) => Some(Message::Forked { fork: forked, pid: Pid::from_raw(pid) }),
-            Some(Datagram::ForkFailed { fork_failed, error }) => Some(Message::ForkFailed { fork: fork_failed, error }),
-            Some(Datagram::Exited { exited, status, cpu_ms, max_rss_bytes }) => {
-                Some(Message::Exited { fork: exited, status, cpu_ms, max_rss_bytes })
-            }
-            Some(Datagram::Ready { .. } | Datagram::Fatal { .. }) => {
-                return Err("the fork server sent something unexpected".to_owned());
-            }
-        })
+        let Some(datagram) = self.datagram()? else { return Ok(None) };
+        let message = parse(&datagram).ok_or_else(|| "the fork server sent something unexpected".to_owned())?;
+        Ok(Some(message))
     }
 
-    fn datagram(&self) -> Result<Option<Datagram>, String> {
+    fn datagram(&self) -> Result<Option<Vec<u8>>, String> {
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         let count = loop {
             match recv(self.control.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
@@ -219,9 +218,53 @@ impl ForkServer {
                 Err(error) => return Err(format!("the fork server can't be heard: {error}")),
             }
         };
-        let text = buffer.get(..count).unwrap_or_default();
-        serde_json::from_slice(text).map(Some).map_err(|_| "the fork server sent something unexpected".to_owned())
+        Ok(buffer.get(..count).map(<[u8]>::to_vec))
     }
+}
+
+fn parse_start(datagram: &[u8]) -> Option<Start> {
+    let (kind, rest) = datagram.split_first()?;
+    match kind {
+        b'R' => serde_json::from_slice(rest).ok().map(Start::Ready),
+        b'F' => Some(Start::Fatal(String::from_utf8_lossy(rest).into_owned())),
+        _ => None,
+    }
+}
+
+fn parse(datagram: &[u8]) -> Option<Message> {
+    let (kind, rest) = datagram.split_first()?;
+    match kind {
+        b'P' => {
+            let (fork, pid) = number(rest)?;
+            Some(Message::Forked { fork, pid: process(pid.try_into().ok()?)? })
+        }
+        b'N' => {
+            let (fork, error) = number(rest)?;
+            let error = Errno::from_raw(i32::from_le_bytes(error.try_into().ok()?));
+            Some(Message::ForkFailed { fork, error })
+        }
+        b'X' => {
+            let (pid, rest) = rest.split_first_chunk()?;
+            let (status, rest) = rest.split_first_chunk()?;
+            let (cpu_us, rest) = number(rest)?;
+            let (max_rss_bytes, rest) = number(rest)?;
+            let cpu_ms = cpu_us.saturating_add(500) / 1000;
+            let status = i32::from_le_bytes(*status);
+            let pid = process(*pid)?;
+            rest.is_empty().then_some(Message::Exited { pid, status, cpu_ms, max_rss_bytes })
+        }
+        _ => None,
+    }
+}
+
+fn process(bytes: [u8; 4]) -> Option<Pid> {
+    let pid = i32::from_le_bytes(bytes);
+    (pid > 0).then(|| Pid::from_raw(pid))
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), rest))
 }
 
 fn failed(what: &'static str) -> impl Fn(Errno) -> String {
@@ -263,15 +306,15 @@ fn command(args: &GuardArgs, read: &[String]) -> Result<Command, String> {
     Ok(command)
 }
 
-fn pass_descriptors(command: &mut Command, [bundle, control, report]: [i32; 3]) {
+fn pass_descriptors(command: &mut Command, descriptors: [i32; 4]) {
     let pass = move || {
         // Out of each other's way first; the copies close at exec, those in their final places do not.
-        let mut moved = [bundle, control, report];
+        let mut moved = descriptors;
         for descriptor in &mut moved {
             // SAFETY: plain system call on descriptors that the parent keeps open until after the spawn.
             *descriptor = unsafe { libc::fcntl(*descriptor, libc::F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) };
         }
-        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, REPORT_FD]) {
+        for (descriptor, place) in moved.into_iter().zip([BUNDLE_FD, CONTROL_FD, NATIVE_FD, REPORT_FD]) {
             // SAFETY: as above; what was at `place` in this child is not used by it any more.
             if descriptor < 0 || unsafe { libc::dup2(descriptor, place) } < 0 {
                 return Err(std::io::Error::last_os_error());
@@ -283,15 +326,26 @@ fn pass_descriptors(command: &mut Command, [bundle, control, report]: [i32; 3]) 
     unsafe { command.pre_exec(pass) };
 }
 
-/// What the bootstrap reads: the modules, and how the fork server is to be set up. In memory: a file could be changed.
-fn bundle(read: &[String]) -> Result<OwnedFd, String> {
-    let bundle = json!({
+/// What the bootstrap reads: the modules, and how the fork server is to be set up.
+fn bundle(read: &[String], tmp_root: &Path) -> String {
+    json!({
         "modules": MODULES,
-        "config": {"control_fd": CONTROL_FD, "landlock_abi": kernel_abi().min(NEWEST_ABI), "read_paths": read},
-    });
+        "config": {
+            "control_fd": CONTROL_FD,
+            "native_fd": NATIVE_FD,
+            "landlock_abi": kernel_abi().min(NEWEST_ABI),
+            "read_paths": read,
+            "tmp_root": tmp_root,
+        },
+    })
+    .to_string()
+}
+
+/// A file in memory: one on disk could be changed.
+fn in_memory(content: &[u8]) -> Result<OwnedFd, String> {
     let descriptor = memfd_create(c"airlock", MFdFlags::MFD_CLOEXEC).map_err(failed("a file in memory"))?;
     let mut file = File::from(descriptor);
-    let written = file.write_all(bundle.to_string().as_bytes()).and_then(|()| file.rewind());
+    let written = file.write_all(content).and_then(|()| file.rewind());
     written.map_err(|error| format!("a file in memory can't be written: {error}"))?;
     Ok(file.into())
 }
@@ -327,5 +381,31 @@ fn confinement(report: &OwnedFd) -> Result<Confinement, String> {
             Ok(Report::Failed(why)) => Err(why),
             Err(_) => Err("the confinement sent something unexpected".to_owned()),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_fork_server_says_is_read() {
+        let forked = [b"P".as_slice(), &7u64.to_le_bytes(), &99u32.to_le_bytes()].concat();
+        assert_eq!(parse(&forked), Some(Message::Forked { fork: 7, pid: Pid::from_raw(99) }));
+        let failed = [b"N".as_slice(), &7u64.to_le_bytes(), &12i32.to_le_bytes()].concat();
+        assert_eq!(parse(&failed), Some(Message::ForkFailed { fork: 7, error: Errno::ENOMEM }));
+        let numbers = [1500u64.to_le_bytes(), 4096u64.to_le_bytes()].concat();
+        let exited = [b"X".as_slice(), &99u32.to_le_bytes(), &9u32.to_le_bytes(), &numbers].concat();
+        let pid = Pid::from_raw(99);
+        assert_eq!(parse(&exited), Some(Message::Exited { pid, status: 9, cpu_ms: 2, max_rss_bytes: 4096 }));
+    }
+
+    #[test]
+    fn what_it_does_not_say_is_refused() {
+        let of_nobody = [b"P".as_slice(), &7u64.to_le_bytes(), &0u32.to_le_bytes()].concat();
+        let too_long = [b"P".as_slice(), &7u64.to_le_bytes(), &1u64.to_le_bytes()].concat();
+        for datagram in [b"".as_slice(), b"P", b"X1234567", b"?12345678", &of_nobody, &too_long] {
+            assert_eq!(parse(datagram), None, "{datagram:?}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A lease is a lock on a file, so that servers side by side (or one after the other) never share a user, and the kernel gives
 //! it back however the server ends. What a dead worker left under the number is removed when it is leased again. For users the
-//! files are in one place for the whole machine (or container), whatever a server's settings: two workers of one user would
-//! kill each other's processes at their start.
+//! files are in one place for the whole machine (or container), whatever a server's settings; and a user that somebody runs as all
+//! the same, in another container, is passed over (`users`).
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::users;
 use crate::worker::tree::remove_tree;
 
 /// How many numbers are tried, starting at the wanted one.
@@ -39,11 +40,16 @@ impl Lease {
         let usable = USER_LOCKS.iter().map(Path::new).find(|folder| own_folder(folder).is_ok());
         let folder =
             usable.ok_or_else(|| format!("none of {} can be used: {}", USER_LOCKS.join(", "), OWN_FOLDER_NEEDED))?;
-        Self::number_in(folder, wanted)
+        Self::first_free(folder, wanted, users::vacate)
     }
 
     /// The first number from `wanted` on that is free in `folder`, which is made if it is not there.
     pub(super) fn number_in(folder: &Path, wanted: u32) -> Result<Self, String> {
+        Self::first_free(folder, wanted, |_| true)
+    }
+
+    /// `usable`: whether a number that is free may be had after all.
+    fn first_free(folder: &Path, wanted: u32, usable: impl Fn(u32) -> bool) -> Result<Self, String> {
         own_folder(folder)?;
         for number in (wanted..).take(NUMBERS_TRIED as usize) {
             let path = folder.join(format!("{number}.lock"));
@@ -52,7 +58,8 @@ impl Lease {
             options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
             let lock = options.open(&path).map_err(why)?;
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { number, _lock: lock }),
+                Ok(()) if usable(number) => return Ok(Self { number, _lock: lock }),
+                Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(why(error)),
             }

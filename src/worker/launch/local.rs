@@ -26,8 +26,9 @@ pub struct LocalConfig {
     pub python: Option<PathBuf>,
     /// Folder for what workers need while they run, made if it is not there; `None`: one in the system's temporary folder.
     pub tmp_base: Option<PathBuf>,
-    /// The first of the users that workers get when the server is root. It and the next few thousand must be nobody else's:
-    /// whatever runs as one of them is killed when a worker gets it.
+    /// The first of the users that workers get when the server is root. It and the next few thousand are to be nobody else's:
+    /// what runs as one of them is taken for something that an earlier worker left, and ended, unless it is another server's or
+    /// another container's.
     pub uid_base: u32,
     /// How many processes wait in each worker, forked ahead.
     pub forked_ahead: usize,

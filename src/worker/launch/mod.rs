@@ -4,6 +4,7 @@
 //! - `process`: one guard as a child of the server, from its start to its last trace;
 //! - `link`: the frames to and from it, and the limits on what may come (WK-6);
 //! - `lease`: which user and folder a worker may call its own;
+//! - `users`: that nobody else runs as that user, in other containers neither;
 //! - [`python`]: which interpreter there is.
 
 mod lease;
@@ -11,5 +12,6 @@ mod link;
 pub mod local;
 mod process;
 pub mod python;
+mod users;
 
 pub use local::{LocalConfig, LocalLauncher};

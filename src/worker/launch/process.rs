@@ -238,10 +238,9 @@ async fn spawn(command: &GuardCommand) -> Result<Child, String> {
         process.uid(user).gid(user);
     }
     let server = std::process::id();
-    let user = command.user;
     let group = command.groups.as_ref().and_then(Delegated::entry).map(AsRawFd::as_raw_fd);
     // SAFETY: runs between fork and exec, makes only system calls that are safe there, and allocates nothing.
-    unsafe { process.pre_exec(move || become_worker(server, user, group)) };
+    unsafe { process.pre_exec(move || become_worker(server, group)) };
     let (done, spawned) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     on_lasting_thread(Box::new(move || {
@@ -253,7 +252,7 @@ async fn spawn(command: &GuardCommand) -> Result<Child, String> {
 }
 
 /// In the child, already as its user.
-fn become_worker(server: u32, user: Option<u32>, group: Option<RawFd>) -> io::Result<()> {
+fn become_worker(server: u32, group: Option<RawFd>) -> io::Result<()> {
     // SAFETY: system calls without pointers, but for one to a constant.
     unsafe {
         if let Some(group) = group {
@@ -266,14 +265,6 @@ fn become_worker(server: u32, user: Option<u32>, group: Option<RawFd>) -> io::Re
         // The signal is for a death from now on.
         if libc::getppid().cast_unsigned() != server {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        // What an earlier worker of this user may have left. The user is leased, so nobody else's processes have it.
-        if let Some(user) = user
-            && user != 0
-            && libc::getuid() == user
-            && libc::geteuid() == user
-        {
-            libc::kill(-1, libc::SIGKILL);
         }
     }
     Ok(())

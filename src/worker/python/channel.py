@@ -1,10 +1,11 @@
 """The frames between a forked process and its guard: kind (one byte), length (32 bits, little-endian), payload.
 
-    to the process   RUN, once; ANSWER: batch, index, last (one byte), kind (one byte), text
+    to the process   RUN, once: most bytes of a result (64 bits), then script, and name and value of each setting, each with
+                     its length before it; ANSWER: batch, index, last (one byte), kind (one byte), text
     to the guard     RESULT, DONE; ASK: batch, then for each request prompt, model and schema, each with its length before it;
                      IDLE: how many batches have been answered, which says "nothing goes on here but waiting for the rest"
 
-Numbers are 32 bits, little-endian. Functions of `os` are bound by name here, before any script runs: one that replaces
+Numbers are 32 bits if nothing else is said, little-endian; texts are UTF-8. Functions of `os` are bound by name here, before any script runs: one that replaces
 `os.write` must not lose its own report.
 """
 
@@ -20,6 +21,8 @@ IDLE = b"I"
 ANSWER = b"L"
 
 _HEADER = Struct("<cI")
+_LENGTH = Struct("<I")
+_RESULT_BYTES = Struct("<Q")
 _READ_SIZE = 64 * 1024
 
 
@@ -39,6 +42,16 @@ class Channel:
 
     def receive(self):
         """The next frame as `(kind, payload)`, or None when the guard has closed its end."""
+        if not self._pending:
+            # Nearly always it comes alone and whole.
+            part = read(self._descriptor, _READ_SIZE)
+            if len(part) >= _HEADER.size:
+                kind, length = _HEADER.unpack_from(part)
+                if len(part) == _HEADER.size + length:
+                    return kind, part[_HEADER.size:]
+            elif not part:
+                return None
+            self._pending += part
         if not self._fill(_HEADER.size):
             return None
         kind, length = _HEADER.unpack_from(self._pending)
@@ -71,3 +84,15 @@ class Channel:
         with self._sending:
             while rest:
                 rest = rest[write(self._descriptor, rest):]
+
+
+def read_run(payload):
+    """The script, the settings by name, and the most bytes of a result, of a RUN frame's payload."""
+    (result_bytes,) = _RESULT_BYTES.unpack_from(payload)
+    texts = []
+    at = _RESULT_BYTES.size
+    while at < len(payload):
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(payload, at)[0]
+        texts.append(payload[start:at].decode())
+    return texts[0], dict(zip(texts[1::2], texts[2::2])), result_bytes

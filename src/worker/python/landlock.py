@@ -1,13 +1,9 @@
-"""The nested Landlock domain of one execution, and the other system calls that Python has no function for.
+"""The nested Landlock domain of one execution: its rules, opened ahead in the fork server.
 
 Executions of one profile share a user, so file modes can't keep them apart. Each execution enters a Landlock domain of its
 own below the worker's: no file of a sibling's, no signal to a sibling, and (which every domain brings) no ptrace of, nor
 `/proc/PID/mem` or `/proc/PID/environ` of, a process outside the domain. See landlock(7) and the kernel's
-`Documentation/userspace-api/landlock.rst`.
-
-What all executions have in common is opened once in the fork server (`Domain(...)`); the forked process only adds its own
-folder and enters (`Domain.enter`). The ruleset itself is made anew each time: it is a kernel object that descriptors share,
-so that a rule added by one execution would let in the next.
+`Documentation/userspace-api/landlock.rst`. What enters it is `native/process.rs`.
 """
 
 import ctypes
@@ -16,11 +12,7 @@ import stat
 
 # System call numbers since Linux 5.0 are the same on every architecture that Airlock runs on.
 _SYS_CREATE_RULESET = 444
-_SYS_ADD_RULE = 445
-_SYS_RESTRICT_SELF = 446
-
 _CREATE_RULESET_VERSION = 1
-_RULE_PATH_BENEATH = 1
 
 _EXECUTE = 1 << 0
 _WRITE_FILE = 1 << 1
@@ -56,25 +48,18 @@ _RIGHTS_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long]
-_libc.fflush.argtypes = [ctypes.c_void_p]
-_libc.prctl.restype = ctypes.c_int
-_libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
 
 
-class _RulesetAttr(ctypes.Structure):
+class RulesetAttr(ctypes.Structure):
     """`struct landlock_ruleset_attr`. Kernels that know fewer members accept the longer one while the rest is zero."""
 
     _fields_ = [("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 
-class _PathBeneathAttr(ctypes.Structure):
+class PathBeneathAttr(ctypes.Structure):
     """`struct landlock_path_beneath_attr`, which the kernel defines as packed."""
 
     _pack_ = 1
@@ -82,50 +67,50 @@ class _PathBeneathAttr(ctypes.Structure):
     _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
 
 
-def _check(outcome, call):
-    """`outcome` unless it is -1; then an OSError that names the call."""
-    if outcome == -1:
-        errno = ctypes.get_errno()
-        raise OSError(errno, "%s: %s" % (call, os.strerror(errno)))
-    return outcome
-
-
 def abi_of_kernel():
     """The Landlock ABI version of the running kernel; 0 if it has none."""
     return max(0, _libc.syscall(_SYS_CREATE_RULESET, 0, None, _CREATE_RULESET_VERSION, 0))
 
 
-def die_with_parent(signal):
-    """The kernel sends this process `signal` when its parent ends."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+def _covering(paths, tmp_root):
+    """The fewest folders and files in which all of `paths` lie, and `tmp_root` does not."""
+    apart = _top(tmp_root)
+    return sorted({path if _top(path) == apart else _top(path) for path in paths})
 
 
-def become_subreaper():
-    """Orphans among this process's descendants become its children, not those of a process further up."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+def _top(path):
+    """The folder below `/` that the file of that name is in, wherever links lead."""
+    return "/" + os.path.realpath(path).split("/")[1]
 
 
 class Domain:
-    """What every execution may reach, opened ahead: the shared part of the nested domain.
+    """What every execution may reach, opened ahead: the shared part of the nested domain, and what each may do in its own folder.
+
+    `ruleset` is None for no domain; `rules` hold open descriptors; `own_access` is a set of rights.
 
     `abi` is the Landlock ABI to use, 0 for no domain at all; `read_paths` are files and folders to read and execute, of
-    which those that this user doesn't find are left out. Raises OSError when it runs out of descriptors or memory,
-    ValueError when the kernel's ABI is older than `abi`.
+    which those that this user doesn't find are left out; `tmp_root` is the folder that executions have theirs in. Raises
+    OSError when it runs out of descriptors or memory, ValueError when the kernel's ABI is older than `abi`.
+
+    The worker's domain, above, has a rule for each path. This one has to keep executions apart, and each of its rules is paid
+    for by each execution: so it takes whole top folders, but the one in which executions have theirs.
     """
 
-    def __init__(self, abi, read_paths):
-        self._rules = []
-        self._ruleset = None
+    def __init__(self, abi, read_paths, tmp_root):
+        self.rules = []
+        self.ruleset = None
+        self.own_access = 0
         if abi == 0:
             return
         if abi_of_kernel() < abi:
             raise ValueError("Landlock ABI %d was asked for, the kernel has %d" % (abi, abi_of_kernel()))
         handled = (1 << _RIGHTS_BY_ABI.get(abi, max(_RIGHTS_BY_ABI.values()))) - 1
         scopes = _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if abi >= _ABI_WITH_SCOPES else 0
-        self._ruleset = _RulesetAttr(handled, 0, scopes)
-        for path in read_paths:
+        self.ruleset = RulesetAttr(handled, 0, scopes)
+        self.own_access = _OWN_FOLDER & handled
+        for path in _covering(read_paths, tmp_root):
             self._open_rule(path, _READ_ONLY)
-        for path in _DEVICES:
+        for path in _covering(_DEVICES, tmp_root):
             self._open_rule(path, _DEVICE)
 
     def _open_rule(self, path, access):
@@ -133,34 +118,10 @@ class Domain:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return
-        self._rules.append(self._rule(descriptor, access))
+        self.rules.append(self._rule(descriptor, access))
 
     def _rule(self, descriptor, access):
         """The rule as the kernel takes it: rights that the ABI or the kind of file doesn't have are an error there."""
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             access &= _RIGHTS_OF_A_FILE
-        return _PathBeneathAttr(access & self._ruleset.handled_access_fs, descriptor)
-
-    def enter(self, folder):
-        """Puts the calling process into a new domain: the shared rules, and `folder` to write in. There is no way back.
-
-        Raises OSError naming the call that failed; the process is then not, or not fully, confined and must run nothing.
-        """
-        if self._ruleset is None:
-            return
-        own = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        size = ctypes.sizeof(self._ruleset)
-        ruleset = _libc.syscall(_SYS_CREATE_RULESET, ctypes.addressof(self._ruleset), size, None, 0)
-        _check(ruleset, "landlock_create_ruleset")
-        for rule in self._rules + [self._rule(own, _OWN_FOLDER)]:
-            added = _libc.syscall(_SYS_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0)
-            _check(added, "landlock_add_rule")
-        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
-        _check(_libc.syscall(_SYS_RESTRICT_SELF, ruleset, None, None, 0), "landlock_restrict_self")
-        os.close(ruleset)
-        os.close(own)
-
-
-def flush_c_streams():
-    """Writes out what C code in this process left in its streams: the process ends without C's own clean-up."""
-    _libc.fflush(None)
+        return PathBeneathAttr(access & self.ruleset.handled_access_fs, descriptor)

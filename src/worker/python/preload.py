@@ -20,7 +20,7 @@ _STANDARD_LIBRARY = """
 _os_fork = os.fork
 
 
-def fork():
+def _fork():
     """`os.fork`, again when a signal's handler interrupts it: the call waits for the guard to count, which it does nowhere else."""
     while True:
         try:
@@ -30,8 +30,8 @@ def fork():
 
 
 def wait_out_signals():
-    """Puts `fork` in the place of `os.fork`, for scripts that handle signals."""
-    os.fork = fork
+    """Puts `_fork` in the place of `os.fork`, for scripts that handle signals."""
+    os.fork = _fork
 
 
 _PACKAGE_SUFFIXES = (".dist-info", ".egg-info")

@@ -1,25 +1,33 @@
-"""What a forked process does before it may run a script: descriptors, session, Landlock, folder, streams.
+"""What makes a forked process an execution's, as far as Python knows of it. Before the fork, whatever can be.
 
-Nothing of this makes anybody wait: processes are forked ahead, and a dispatched execution finds one at the end of `start`.
+Descriptors, session, Landlock domain and folder are `native/process.rs`'s. Each execution pays for what is done after the fork,
+above all for the memory that it touches: a page that it writes to, be it for an object's count of references, is copied from
+the fork server's.
 """
 
 import io
 import os
-import resource
-import signal
+import random
 import sys
 import tempfile
-from fcntl import F_DUPFD_CLOEXEC, fcntl
+from _random import Random as _Generator
+from ctypes import pythonapi
 
 from _airlock_channel import Channel
-from _airlock_landlock import become_subreaper, die_with_parent
-from _airlock_runner import prepare, run
+from _airlock_report import SCRIPT_FILE
+from _airlock_runner import fresh_main, rehearse, run
 
 _CHANNEL_DESCRIPTOR = 3
-_ABOVE_FINAL_DESCRIPTORS = 4
-_MOST_DESCRIPTORS = 1024 * 1024
-_EXIT_WITHOUT_FORK_SERVER = 1
-_FORK_SERVER = os.getpid()  # this module is loaded there
+# Of these versions it is known that a fork leaves nothing to put right where there is one thread and no lock is held. What
+# Python calls after a fork is for other threads and their locks, but for the seed of `random`; and to call it costs each
+# execution half as many page copies as all the rest.
+_NOTHING_TO_PUT_RIGHT = ((3, 11),)
+# Bound here: to look something up after the fork is to touch it.
+_environment = os.environ._data
+_HOME = os.environ.encodekey("HOME")
+_TMPDIR = os.environ.encodekey("TMPDIR")
+_seed = _Generator.seed
+_generator = random._inst
 
 
 class _WriteThrough(io.BufferedWriter):
@@ -34,82 +42,66 @@ class _WriteThrough(io.BufferedWriter):
         return written
 
 
-def start(channel, stdout, stderr, groups, folder, domain):
-    """Turns the calling process, fresh from the fork, into an execution's: confined, waiting, then running its script.
+class Template:
+    """What all executions' processes have in common, made in the fork server when all is imported.
 
-    `channel`, `stdout` and `stderr` are descriptors, `groups` those of its control groups' `cgroup.procs`, `folder` the absolute path of the temporary folder, `domain` the
-    shared part of the Landlock domain. Never returns. A step that fails is reported when the run message comes, in place of
-    the script's outcome: that is where the guard looks.
+    `as_python_forks`: call all that Python calls around a fork, whatever its version.
     """
-    groups = _place_descriptors(channel, stdout, stderr, groups)
-    main = None
-    failure = None
-    try:
-        _leave_fork_server()
-        _enter(groups)
-        domain.enter(folder)
-        _close_other_descriptors()
-        _settle(folder)
+
+    def __init__(self, as_python_forks=False):
+        self._as_python_forks = as_python_forks or sys.version_info[:2] not in _NOTHING_TO_PUT_RIGHT
         _open_streams()
-        main = prepare()
-    except BaseException as error:
-        failure = "%s: %s" % (type(error).__name__, error)
-    run(Channel(_CHANNEL_DESCRIPTOR), main, failure)
+        sys.argv[:] = [SCRIPT_FILE]
+        sys.modules["__main__"] = self._main = fresh_main()
+        _generator.gauss_next = None
+        if self._as_python_forks:
+            # Once for all children: the fork server itself does nothing but fork from here on.
+            pythonapi.PyOS_BeforeFork()
 
+    def start(self, failure, folder):
+        """Goes on in a forked process, from its confinement to its script. Never returns.
 
-def _place_descriptors(channel, stdout, stderr, groups):
-    """Standard input, output, error and the channel at 0 to 3. Only the channel is kept from programs the script starts.
+        `failure` is None, or why it could not be confined; `folder` the path of its temporary folder, as bytes. A step that
+        fails is reported when the run message comes, in place of the script's outcome: that is where the guard looks.
+        """
+        if failure is None:
+            try:
+                self._put_right()
+                _settle(folder)
+                rehearse()
+            except BaseException as error:
+                failure = "%s: %s" % (type(error).__name__, error)
+        run(Channel(_CHANNEL_DESCRIPTOR), self._main, failure)
 
-    Returns `groups` at higher numbers.
-    """
-    # They may have arrived under each other's final numbers.
-    channel, stdout, stderr = (
-        fcntl(descriptor, F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS) for descriptor in (channel, stdout, stderr)
-    )
-    groups = [fcntl(descriptor, F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS) for descriptor in groups]
-    null = fcntl(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), F_DUPFD_CLOEXEC, _ABOVE_FINAL_DESCRIPTORS)
-    os.dup2(null, 0)
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    os.dup2(channel, _CHANNEL_DESCRIPTOR, inheritable=False)
-    return groups
-
-
-def _close_other_descriptors():
-    """Nothing of the fork server's stays open, whatever it held."""
-    soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    unlimited = soft_limit == resource.RLIM_INFINITY
-    os.closerange(_ABOVE_FINAL_DESCRIPTORS, _MOST_DESCRIPTORS if unlimited else soft_limit)
-
-
-def _leave_fork_server():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    die_with_parent(signal.SIGKILL)
-    if os.getppid() != _FORK_SERVER:  # it ended before that line
-        os._exit(_EXIT_WITHOUT_FORK_SERVER)
-    os.setsid()
-    # Before the script can start anything: what it starts and leaves stays below it, where the guard finds it.
-    become_subreaper()
-
-
-def _enter(groups):
-    """Joins its control groups. Here, not in the guard: the kernel may take 10 ms for it."""
-    for group in groups:
-        os.write(group, b"0")
+    def _put_right(self):
+        if self._as_python_forks:
+            pythonapi.PyOS_AfterFork_Child()
+            return
+        _seed(_generator)
 
 
 def _settle(folder):
-    os.chdir(folder)
-    os.environ["HOME"] = folder
-    os.environ["TMPDIR"] = folder
-    tempfile.tempdir = folder
+    # The C library's own environment has them already.
+    _environment[_HOME] = _environment[_TMPDIR] = folder
+    tempfile.tempdir = folder.decode("utf-8", "surrogateescape")
 
 
 def _open_streams():
-    """The standard streams on the new descriptors. Closing one leaves its descriptor open, as in any Python process."""
+    """The standard streams. Closing one leaves its descriptor open, as in any Python process.
+
+    Made over pipes, which is what they will be over: the objects keep what they found out about their descriptors.
+    """
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="backslashreplace", closefd=False)
+    own = [(os.dup(descriptor), descriptor) for descriptor in (1, 2)]
+    pipe = os.pipe()
+    for _, descriptor in own:
+        os.dup2(pipe[1], descriptor)
     sys.stdout = sys.__stdout__ = _text_stream(1, "<stdout>")
     sys.stderr = sys.__stderr__ = _text_stream(2, "<stderr>")
+    for kept, descriptor in own:
+        os.dup2(kept, descriptor)
+    for descriptor in (*pipe, *(kept for kept, _ in own)):
+        os.close(descriptor)
 
 
 def _text_stream(descriptor, name):

@@ -1,12 +1,12 @@
 """Runs the script in a forked process that is already confined: waits for its run message, and reports its end.
 
-`prepare` does all that doesn't need the script, while nobody waits for it; `run` is what an agent waits for. What `run` uses
+`rehearse` does what it can while nobody waits for it; `run` is what an agent waits for. What `run` uses
 after the script was bound by name before: the script may have replaced what the modules hold now.
 """
 
+import ctypes
 import gc
 import io
-import json
 import linecache
 import sys
 import types
@@ -15,8 +15,7 @@ import types
 from _signal import SIG_BLOCK, pthread_sigmask, valid_signals
 from os import _exit, getpid
 
-from _airlock_channel import DONE, RESULT, RUN
-from _airlock_landlock import flush_c_streams
+from _airlock_channel import DONE, RESULT, RUN, read_run
 from _airlock_report import COMPLETED, SCRIPT_FILE, Report, as_json, describe
 from airlock import _begin, _result, llm, set_result, settings
 from _airlock_llm import connect as _connect_llm
@@ -25,6 +24,11 @@ from _airlock_llm import connect as _connect_llm
 # of this size come from the kernel untouched: until then they cost address space, not memory.
 _RESERVE_BYTES = 4 * 1024 * 1024
 
+# Writes out what C code left in its streams: the process ends without C's own clean-up.
+_flush_c_streams = ctypes.PyDLL(None).fflush
+_flush_c_streams.argtypes = [ctypes.c_void_p]
+
+_COMPLETED = as_json(COMPLETED)
 _NOT_ENDED = object()
 _ATTEMPTS_TO_REPORT = 8
 _EXIT_WITHOUT_REPORT = 1
@@ -36,37 +40,13 @@ _set_trace = sys.settrace
 _set_profile = sys.setprofile
 
 # Run once after each fork, ahead of the script: a page that the fork server's processes share is copied when it is first
-# written to, which costs some microseconds, and these lines write to those that nearly every script writes to.
-_REHEARSAL = """\
-def f(names):
-    return [settings.get(name) for name in names]
-set_result({"a": f("b"), "c": 1.5})
-"""
+# written to, which costs some microseconds, and this line has those written to that nearly every script writes to.
+_REHEARSAL = 'set_result({"a": [1.5]})'
+_REHEARSED_BYTES = 1024
 
 
-def prepare():
-    """Everything up to the arrival of the run message. Returns the module that the script will run in."""
-    sys.argv[:] = [SCRIPT_FILE]
-    if "numpy.random" in sys.modules:
-        # Python reseeds `random` after a fork; numpy's global generator would give every execution the same numbers.
-        sys.modules["numpy.random"].seed()
-    _rehearse()
-    main = sys.modules["__main__"] = _fresh_main()
-    gc.enable()
-    return main
-
-
-def _rehearse():
-    """A whole run, but for the messages. What it leaves, the run itself replaces."""
-    request = json.loads(b'{"script": "", "settings": {"NAME": "value"}, "result_bytes": 1024}')
-    _begin({}, request["result_bytes"])
-    _execute(_REHEARSAL, _fresh_main())
-    pthread_sigmask(SIG_BLOCK, ())
-    _flush()
-    as_json(COMPLETED)
-
-
-def _fresh_main():
+def fresh_main():
+    """The module that a script runs in."""
     main = types.ModuleType("__main__")
     main.__file__ = SCRIPT_FILE
     main.__builtins__ = sys.modules["builtins"]
@@ -74,6 +54,23 @@ def _fresh_main():
     main.set_result = set_result
     main.llm = llm
     return main
+
+
+_rehearsed = fresh_main()
+
+
+def rehearse():
+    """In the forked process, while nobody waits for it: a whole run, but for the messages. What it leaves, the run replaces."""
+    if "numpy.random" in sys.modules:
+        # Python reseeds `random` after a fork; numpy's global generator would give every execution the same numbers.
+        sys.modules["numpy.random"].seed()
+    _begin({}, _REHEARSED_BYTES)
+    _execute(_REHEARSAL, _rehearsed)
+    pthread_sigmask(SIG_BLOCK, ())
+    _flush()
+    # What is alive by now is for good: the script's collections need not look at it, and the first is not due at once.
+    gc.freeze()
+    gc.enable()
 
 
 def run(channel, main, failure):
@@ -84,12 +81,12 @@ def run(channel, main, failure):
     frame = channel.receive()
     if frame is None or frame[0] != RUN:
         _exit(0)
-    request = json.loads(frame[1])
+    script, values, result_bytes = read_run(frame[1])
     if failure is not None:
         text = "SandboxFailed: %s; the script was not run" % failure
         channel.send((DONE, as_json(Report("SandboxFailed", text, None))))
         _exit(0)
-    _begin(request["settings"], request["result_bytes"])
+    _begin(values, result_bytes)
     _connect_llm(channel)
     process = getpid()
     reserve = bytes(_RESERVE_BYTES)
@@ -97,7 +94,7 @@ def run(channel, main, failure):
     for attempt in range(_ATTEMPTS_TO_REPORT):
         try:
             if attempt == 0:
-                error = _execute(request["script"], main)
+                error = _execute(script, main)
             reserve = None
             _quieten()
             _finish(channel, error, process)
@@ -110,8 +107,10 @@ def run(channel, main, failure):
 
 def _execute(script, main):
     """Runs the text `script` in the module `main`. Returns what ended it: an exception, or None if that is no failure."""
-    # As reading a file gives them: `str.splitlines` would split at more characters than Python's tokenizer does.
-    lines = io.StringIO(script, newline=None).readlines()
+    # As reading a file gives them: `str.splitlines` splits at more characters than Python's tokenizer does.
+    lines = script.splitlines(True)
+    if "\r" in script or len(lines) != script.count("\n") + (script[-1:] not in "\n"):
+        lines = io.StringIO(script, newline=None).readlines()
     # Without a modification time `linecache` doesn't look for a file of that name.
     linecache.cache[SCRIPT_FILE] = (len(script), None, lines, SCRIPT_FILE)
     try:
@@ -133,12 +132,12 @@ def _quieten():
 
 def _finish(channel, error, process):
     """Reports the end of the script, and ends the process. `process` is the id of the one that the guard asked for."""
-    report = COMPLETED if error is None else describe(error)
+    report = None if error is None else describe(error)
     _flush()
     if getpid() != process:
         _end_as_child(error, report)
     result = _result()
-    done = (DONE, as_json(report))
+    done = (DONE, _COMPLETED if report is None else as_json(report))
     channel.send(done) if result is None else channel.send((RESULT, result), done)
     _exit(0)
 
@@ -150,7 +149,7 @@ def _flush():
             getattr(sys, name).flush()
         except BaseException:  # closed, deleted, replaced by anything, or nobody reads it any more
             continue
-    flush_c_streams()
+    _flush_c_streams(None)
 
 
 def _end_as_child(error, report):

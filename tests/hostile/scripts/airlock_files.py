@@ -15,6 +15,5 @@ for path in (T["key"], T["store"]):
     attempt("open for writing " + path, lambda: os.close(os.open(path, os.O_WRONLY)))
     attempt("look at " + path, lambda: os.listdir(os.path.dirname(path)))
     attempt("link to " + path, lambda: through_link(path))
-    attempt("change the mode of " + path, lambda: os.chmod(path, 0o600))
 attempt("make a file beside them", lambda: (open(T["data"] + "/planted", "w").close(), os.unlink(T["data"] + "/planted")))
 attempt("by way of its own folder", lambda: open(os.path.relpath(os.path.realpath(T["key"])), "rb").read(16))

@@ -10,7 +10,7 @@ def daemon(depth):
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             if depth:
                 daemon(depth - 1)
-            ctypes.CDLL(None).prctl(15, b"left", 0, 0, 0)
+            ctypes.CDLL(None).prctl(15, T["left"].encode(), 0, 0, 0)
             os.write(w, b"x")
             for number in (0, 1, 2):
                 os.close(number)

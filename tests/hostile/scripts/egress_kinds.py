@@ -7,12 +7,13 @@ def named(kind, path):
 
 
 S = socket.socket
+RAW = None if T["own_user"] else "takes a capability, which nobody has here"
 attempt("unix stream", lambda: named(socket.SOCK_STREAM, T["unix"]["stream"]))
 attempt("unix datagram", lambda: named(socket.SOCK_DGRAM, T["unix"]["datagram"]))
 attempt("netlink", lambda: S(socket.AF_NETLINK, socket.SOCK_RAW, 0))
-attempt("raw", lambda: S(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP))
-attempt("raw IP", lambda: S(socket.AF_INET, socket.SOCK_RAW, 255))
-attempt("packets", lambda: S(socket.AF_PACKET, socket.SOCK_RAW, 3))
+attempt("raw", lambda: S(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP), bare=RAW)
+attempt("raw IP", lambda: S(socket.AF_INET, socket.SOCK_RAW, 255), bare=RAW)
+attempt("packets", lambda: S(socket.AF_PACKET, socket.SOCK_RAW, 3), bare=RAW)
 attempt("multipath", lambda: S(socket.AF_INET, socket.SOCK_STREAM, 262), bare="not every kernel has it")
 attempt("multipath, six", lambda: S(socket.AF_INET6, socket.SOCK_STREAM, 262), bare="not every kernel has it")
 attempt("SCTP", lambda: S(socket.AF_INET, socket.SOCK_STREAM, 132), bare="not every kernel has it")

@@ -1,4 +1,4 @@
-# Tries: parts of the kernel that no script needs: bpf, perf, io_uring, keys, queues, userfaultfd, handles, personality.
+# Tries: parts of the kernel that no script needs: bpf, perf, io_uring, keys, queues, userfaultfd, handles, personality, other parents.
 # Expect: refused EPERM ENOSYS
 DOCKER = "Docker's own profile refuses it"
 DEPENDS = "depends on the kernel's settings, which may refuse it too"
@@ -19,3 +19,5 @@ attempt("be traced by anybody", lambda: call(157, 0x59616D61, -1, 0, 0, 0), bare
 attempt("set the clock", lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()), bare="only root may, with or without a sandbox")
 attempt("reboot", lambda: call(169, 0, 0, 0, 0), bare="is not tried where it might work")
 attempt("kernel log", lambda: call(103, 3, ctypes.create_string_buffer(16), 16), bare=DEPENDS)
+attempt("a child of its parent's", lambda: (lambda pid: os._exit(0) if pid == 0 else None)(call(56, 0x8000 | 17, 0, 0, 0, 0)))
+attempt("give orphans away", lambda: call(157, 36, 0, 0, 0, 0))

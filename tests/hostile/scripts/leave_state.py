@@ -11,7 +11,7 @@ if T["second"]:
     attempt("a variable of the environment", lambda: marked("LEFT" in os.environ))
     attempt("a signal's handler", lambda: marked(signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL))
     attempt("a file mode mask", lambda: marked(os.umask(0o22) == 0o7))
-    attempt("a priority", lambda: marked(os.nice(0) != 0))
+    attempt("a priority", lambda: marked(os.nice(0) != os.getpriority(os.PRIO_PROCESS, os.getppid())))
     attempt("a setting", lambda: marked(settings.get("LEFT") is not None))
     attempt("a name", lambda: marked("left_name" in globals()))
 else:

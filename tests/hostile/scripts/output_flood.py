@@ -7,7 +7,7 @@ def flood():
 attempt("flood", flood)
 pid = os.fork()
 if pid == 0:
-    ctypes.CDLL(None).prctl(15, b"left", 0, 0, 0)
+    ctypes.CDLL(None).prctl(15, T["left"].encode(), 0, 0, 0)
     os.close(0)
     if T["bare"]:
         # The runner reads to the end of its pipes.

@@ -1,5 +1,5 @@
 # Tries: to walk /proc: who runs here, what the kernel and the network look like.
-# Expect: refused EACCES EPERM
+# Expect: refused EACCES EPERM EROFS
 attempt("list processes", lambda: os.listdir("/proc"))
 for name in ("self/maps", "self/environ", "self/mountinfo", "self/cgroup", "1/cmdline", "net/tcp", "net/unix", "mounts",
              "version", "cmdline", "sys/kernel/hostname", "filesystems"):

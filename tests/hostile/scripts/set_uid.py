@@ -39,4 +39,6 @@ def call_status(pid):
     return os.stat("/proc/%d" % pid).st_uid
 
 
-attempt("become root by su", gains, bare=None if os.access("/bin/su", os.X_OK) else "there is no su here")
+# Who has root's number already, and none of its powers, gains nothing by it.
+if os.geteuid() != 0:
+    attempt("become root by su", gains, bare=None if os.access("/bin/su", os.X_OK) else "there is no su here")

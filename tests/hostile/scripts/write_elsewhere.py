@@ -1,5 +1,5 @@
 # Tries: to write anywhere but in its temporary folder.
-# Expect: refused EACCES EPERM ENOENT EROFS
+# Expect: refused EACCES EPERM ENOENT EROFS ETXTBSY
 for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run/lock"):
     reason = None if os.access(folder, os.W_OK) else "the folder is not there, or not for this user"
     path = folder + "/airlock-hostile-%d" % os.getpid()

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{ExecutionId, LlmRequestId, OnRestart};
 use crate::ports::LlmReply;
 
-async fn submit(
+pub(super) async fn submit(
     world: &World,
     (profile_id, secret): &(ProfileId, Secret),
     key: Option<&str>,
@@ -25,14 +25,14 @@ async fn submit(
     world.core.submit(submission).await.unwrap().record.id
 }
 
-async fn until_awaited(world: &World, id: &ExecutionId) {
+pub(super) async fn until_awaited(world: &World, id: &ExecutionId) {
     while world.core.execution(id).await.unwrap().unwrap().awaited.is_empty() {
         tokio::task::yield_now().await;
     }
 }
 
 /// Starts another core on what is on the disk now; the first goes on and is not looked at any more.
-async fn crash(world: &World) -> World {
+pub(super) async fn crash(world: &World) -> World {
     let next = Arc::new(MemoryStore::default());
     copy(&world.store, &next).await;
     World::on(next, POOL).await
@@ -41,8 +41,7 @@ async fn crash(world: &World) -> World {
 #[actix::test]
 async fn a_replay_that_keeps_being_interrupted_is_given_up() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let id = submit(&world, &agent, None, true).await;
     for attempt in 1..=5 {
         let run = world.runs.recv().await.expect("a run");
@@ -59,8 +58,7 @@ async fn a_replay_that_keeps_being_interrupted_is_given_up() {
 async fn a_replay_compares_what_is_asked_with_what_was_asked() {
     tokio::time::pause();
     for same in [true, false] {
-        let mut world = World::new().await;
-        let agent = world.profile("KEY", "v").await;
+        let (mut world, agent) = World::with_agent().await;
         let id = submit(&world, &agent, None, true).await;
         let run = world.runs.recv().await.expect("a run");
         run.ask(1, &["a", "b"]);
@@ -101,8 +99,7 @@ async fn a_key_is_good_for_a_day_and_then_forgotten() {
 #[actix::test]
 async fn a_submission_that_fails_leaves_no_key() {
     tokio::time::pause();
-    let world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (world, agent) = World::with_agent().await;
     world.store.fail_with(Some(StoreError::Full));
     let script = "llm.complete('?')";
     let failed = world.core.submit(Submission {
@@ -123,8 +120,7 @@ async fn a_submission_that_fails_leaves_no_key() {
 #[actix::test]
 async fn what_is_too_old_or_too_much_is_removed_and_what_is_live_never() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let live = submit(&world, &agent, None, false).await;
     let _run = world.runs.recv().await.expect("a run");
     let mut finished = Vec::new();

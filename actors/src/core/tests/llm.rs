@@ -1,4 +1,4 @@
-//! Pauses, with scripted workers and paused time: every deadline, and every pair that can race.
+//! Pauses, with scripted workers and paused time: every deadline.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::domain::{ExecutionId, ExecutionView, LlmEnd, LlmRequestId};
 use crate::ports::LlmReply;
 use crate::testing::ScriptedRun;
 
-const FIRST: LlmRequestId = LlmRequestId(1);
+pub(super) const FIRST: LlmRequestId = LlmRequestId(1);
 
-fn text(reply: &str) -> LlmReply {
+pub(super) fn text(reply: &str) -> LlmReply {
     LlmReply::Text(reply.to_owned())
 }
 
 /// Waits until the execution has this status.
-async fn until(world: &World, id: &ExecutionId, status: Status) -> ExecutionView {
+pub(super) async fn until(world: &World, id: &ExecutionId, status: Status) -> ExecutionView {
     loop {
         let view = world.core.execution(id).await.unwrap().expect("it exists");
         if view.record.status == status {
@@ -28,7 +28,7 @@ async fn until(world: &World, id: &ExecutionId, status: Status) -> ExecutionView
 }
 
 /// A script that has asked one thing and stands still.
-async fn paused(world: &mut World, agent: &(ProfileId, Secret)) -> (ExecutionId, ScriptedRun) {
+pub(super) async fn paused(world: &mut World, agent: &(ProfileId, Secret)) -> (ExecutionId, ScriptedRun) {
     let accepted = world.submit(agent, "llm.complete('?')").await.unwrap();
     let run = world.runs.recv().await.expect("a run");
     run.ask(1, &["?"]);
@@ -88,8 +88,7 @@ async fn beyond_what_may_be_paused_a_script_keeps_its_slot() {
 #[actix::test]
 async fn the_running_time_goes_on_where_it_stopped_and_ends_at_its_deadline() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let mut run = world.runs.recv().await.expect("a run");
     tokio::time::sleep(Duration::from_secs(25)).await;
@@ -113,8 +112,7 @@ async fn the_running_time_goes_on_where_it_stopped_and_ends_at_its_deadline() {
 #[actix::test]
 async fn a_question_times_out_at_its_deadline_and_not_before() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let (id, mut run) = paused(&mut world, &agent).await;
     let asked = world.store.exchange(&id, FIRST).unwrap().unwrap();
     assert_eq!(asked.deadline, asked.asked_at + Duration::from_secs(300));
@@ -134,100 +132,9 @@ async fn a_question_times_out_at_its_deadline_and_not_before() {
 }
 
 #[actix::test]
-async fn an_answer_and_the_time_out_race_and_one_of_them_it_is_for_all() {
-    tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
-    let (mut answered, mut timed_out) = (0, 0);
-    for round in 0..300u64 {
-        let (id, mut run) = paused(&mut world, &agent).await;
-        // Around the very moment.
-        let asked = world.store.exchange(&id, FIRST).unwrap().unwrap();
-        let left = Duration::try_from(asked.deadline.duration_since(world.core.now())).unwrap();
-        tokio::time::sleep((left + Duration::from_millis(round % 5)).saturating_sub(Duration::from_millis(2))).await;
-        let told = world.core.respond(&id, Some(FIRST), "x".to_owned()).await;
-        let (_, replies) = run.answered().await.expect("an end");
-        match told {
-            Ok(_) => {
-                assert_eq!(replies, [text("x")], "round {round}");
-                answered += 1;
-            }
-            Err(RespondError::TimedOut(_)) => {
-                assert!(matches!(replies.as_slice(), [LlmReply::TimedOut(_)]), "round {round}");
-                timed_out += 1;
-            }
-            Err(other) => panic!("round {round}: {other}"),
-        }
-        run.complete(None);
-        until(&world, &id, Status::Completed).await;
-    }
-    assert!(answered > 20 && timed_out > 20, "{answered} answered, {timed_out} timed out: they did not race");
-}
-
-#[actix::test]
-async fn two_answers_race_and_the_script_gets_the_one_that_was_taken() {
-    tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
-    for round in 0..300 {
-        let (id, mut run) = paused(&mut world, &agent).await;
-        let respond = |text: &str| world.core.respond(&id, Some(FIRST), text.to_owned());
-        let (one, other, same) = tokio::join!(respond("one"), respond("other"), respond("one"));
-        let taken = match (&one, &other, &same) {
-            (Ok(_), Err(RespondError::AnsweredOtherwise(_)), Ok(_)) => "one",
-            (Err(RespondError::AnsweredOtherwise(_)), Ok(_), Err(RespondError::AnsweredOtherwise(_))) => "other",
-            all => panic!("round {round}: {all:?}"),
-        };
-        assert_eq!(run.answered().await, Some((1, vec![text(taken)])));
-        run.complete(None);
-        until(&world, &id, Status::Completed).await;
-    }
-}
-
-#[actix::test]
-async fn cancel_races_with_answers_ends_and_revocation_and_there_is_one_end() {
-    tokio::time::pause();
-    let mut world = World::new().await;
-    for round in 0..200u32 {
-        let agent = world.profile(&format!("KEY_{round}"), "v").await;
-        let (id, run) = paused(&mut world, &agent).await;
-        let cancel = world.core.cancel(&id);
-        match round % 3 {
-            0 => {
-                let (cancelled, answered) = tokio::join!(cancel, world.core.respond(&id, None, "x".to_owned()));
-                assert!(cancelled.is_ok(), "{cancelled:?}");
-                assert!(
-                    matches!(answered, Ok(_) | Err(RespondError::Finished(_) | RespondError::NothingAsked)),
-                    "{answered:?}"
-                );
-            }
-            1 => {
-                run.complete(None);
-                match cancel.await {
-                    Ok(view) => assert_eq!(view.record.status, Status::Cancelled),
-                    Err(EndError::Finished(status)) => assert_eq!(status, Status::Completed),
-                    Err(other) => panic!("{other}"),
-                }
-            }
-            _ => {
-                let (cancelled, revoked) = tokio::join!(cancel, world.core.revoke_profile(&agent.0));
-                assert!(cancelled.is_ok() && revoked.is_ok());
-            }
-        }
-        let statuses = world.store.statuses(&id);
-        assert_eq!(statuses.iter().filter(|status| status.is_final()).count(), 1, "round {round}: {statuses:?}");
-    }
-    // Whatever happened, every slot came back.
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let ready = world.core.readiness().await;
-    assert_eq!((ready.running, ready.paused), (0, 0));
-}
-
-#[actix::test]
 async fn expiry_cancels_what_is_paused() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let (id, _run) = paused(&mut world, &agent).await;
     let expiry = world.core.now() + Duration::from_secs(10);
     let change = ProfileChange { expires_at: Some(Some(expiry)), ..ProfileChange::default() };
@@ -239,8 +146,7 @@ async fn expiry_cancels_what_is_paused() {
 #[actix::test]
 async fn nothing_is_shown_or_acknowledged_that_is_not_on_disk() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let mut run = world.runs.recv().await.expect("a run");
     let id = accepted.record.id.clone();
@@ -264,8 +170,7 @@ async fn nothing_is_shown_or_acknowledged_that_is_not_on_disk() {
 #[actix::test]
 async fn a_late_word_that_it_stands_still_does_not_hold_it_up() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let mut run = world.runs.recv().await.expect("a run");
     let id = accepted.record.id;
@@ -283,8 +188,7 @@ async fn a_late_word_that_it_stands_still_does_not_hold_it_up() {
 #[actix::test]
 async fn an_execution_asks_no_more_often_than_is_allowed() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let mut run = world.runs.recv().await.expect("a run");
     let most = crate::execution::MAX_REQUESTS;

@@ -1,7 +1,9 @@
 //! The whole core on a memory store, with scripted workers and paused time.
 
+mod edges;
 mod life;
 mod llm;
+mod races;
 mod world;
 
 use std::str::FromStr;
@@ -83,8 +85,7 @@ async fn a_new_key_ends_the_old_one_at_once() {
 #[actix::test]
 async fn past_the_slots_executions_wait_and_past_the_queue_they_are_refused() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let mut views = Vec::new();
     for _ in 0..5 {
         views.push(world.submit(&agent, "1").await.unwrap());
@@ -112,8 +113,7 @@ async fn past_the_slots_executions_wait_and_past_the_queue_they_are_refused() {
 #[actix::test]
 async fn a_script_past_its_time_is_ended_and_what_it_printed_is_kept() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let run = world.runs.recv().await.unwrap();
     run.print(OutputStream::Stdout, "so far");
@@ -145,8 +145,7 @@ async fn a_worker_that_does_not_end_a_script_is_ended_itself() {
 #[actix::test]
 async fn a_worker_that_dies_takes_its_executions_and_is_replaced() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     world.runs.recv().await.unwrap().lose_worker();
     let view = world.finished(&accepted).await;
@@ -161,9 +160,8 @@ async fn two_profiles_never_share_a_worker() {
     tokio::time::pause();
     let mut world = World::new().await;
     let (a, b) = (world.profile("A", "1").await, world.profile("B", "2").await);
-    world.submit(&a, "a").await.unwrap();
-    world.submit(&b, "b").await.unwrap();
-    let (first, second) = (world.runs.recv().await.unwrap(), world.runs.recv().await.unwrap());
+    let (of_a, of_b) = (world.submit(&a, "a").await.unwrap(), world.submit(&b, "b").await.unwrap());
+    let [first, second] = world.runs_of([&of_a, &of_b]).await;
     assert_ne!(first.slot, second.slot);
     first.complete(None);
     second.complete(None);
@@ -179,8 +177,7 @@ async fn two_profiles_never_share_a_worker() {
 #[actix::test]
 async fn revoking_a_profile_cancels_what_runs_and_what_waits_for_it() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let mut views = Vec::new();
     for _ in 0..3 {
         views.push(world.submit(&agent, "1").await.unwrap());
@@ -197,8 +194,7 @@ async fn revoking_a_profile_cancels_what_runs_and_what_waits_for_it() {
 #[actix::test]
 async fn expiry_cancels_what_runs_at_the_moment_it_passes() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let expiry = world.core.now() + Duration::from_secs(10);
     let change = ProfileChange { expires_at: Some(Some(expiry)), ..ProfileChange::default() };
     world.core.update_profile(&agent.0, change).await.unwrap();
@@ -213,8 +209,7 @@ async fn expiry_cancels_what_runs_at_the_moment_it_passes() {
 #[actix::test]
 async fn after_a_crash_what_waited_runs_and_what_ran_is_interrupted() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let mut views = Vec::new();
     for _ in 0..3 {
         views.push(world.submit(&agent, "1").await.unwrap());
@@ -238,8 +233,7 @@ async fn after_a_crash_what_waited_runs_and_what_ran_is_interrupted() {
 #[actix::test]
 async fn a_write_that_fails_is_no_acknowledgement_and_nothing_runs() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     world.store.fail_with(Some(StoreError::Full));
     let refused = world.submit(&agent, "1").await;
     assert!(matches!(refused, Err(SubmitError::Unavailable(Unavailable::Store(StoreError::Full)))));
@@ -253,8 +247,7 @@ async fn a_write_that_fails_is_no_acknowledgement_and_nothing_runs() {
 #[actix::test]
 async fn a_final_record_waits_for_the_disk_and_is_not_lost() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let accepted = world.submit(&agent, "1").await.unwrap();
     let run = world.runs.recv().await.unwrap();
     world.store.fail_with(Some(StoreError::Full));
@@ -321,8 +314,7 @@ async fn another_master_key_is_refused() {
 #[actix::test]
 async fn when_no_worker_starts_readiness_says_so_and_those_who_wait_are_told_in_the_end() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let first = world.submit(&agent, "1").await.unwrap();
     world.launcher.fail_with(Some("no python here"));
     world.runs.recv().await.unwrap().lose_worker();
@@ -345,13 +337,12 @@ async fn when_no_worker_starts_readiness_says_so_and_those_who_wait_are_told_in_
 #[actix::test]
 async fn draining_lets_what_runs_finish_and_leaves_what_waits_on_disk() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let mut views = Vec::new();
     for _ in 0..3 {
         views.push(world.submit(&agent, "1").await.unwrap());
     }
-    let (first, _second) = (world.runs.recv().await.unwrap(), world.runs.recv().await.unwrap());
+    let [first, _second] = world.runs_of([&views[0], &views[1]]).await;
     let core = world.core.clone();
     let draining = tokio::spawn(async move { core.drain(Duration::from_secs(30)).await });
     tokio::task::yield_now().await;
@@ -383,8 +374,7 @@ async fn a_credential_made_again_after_its_deletion_is_scrubbed_like_any_other()
 #[actix::test]
 async fn what_waited_for_a_profile_that_expired_while_the_server_was_down_does_not_run() {
     tokio::time::pause();
-    let mut world = World::new().await;
-    let agent = world.profile("KEY", "v").await;
+    let (mut world, agent) = World::with_agent().await;
     let mut views = Vec::new();
     for _ in 0..3 {
         views.push(world.submit(&agent, "1").await.unwrap());

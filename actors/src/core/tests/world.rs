@@ -20,6 +20,7 @@ use crate::worker_pool::PoolConfig;
 pub(super) struct World {
     pub(super) core: Core,
     pub(super) store: Arc<MemoryStore>,
+    pub(super) clock: Arc<FakeClock>,
     pub(super) launcher: ScriptedLauncher,
     pub(super) runs: UnboundedReceiver<ScriptedRun>,
 }
@@ -41,13 +42,20 @@ impl World {
         Self::on(Arc::new(MemoryStore::default()), POOL).await
     }
 
+    /// With a locked profile, its one credential `KEY` and its secret.
+    pub(super) async fn with_agent() -> (Self, (ProfileId, Secret)) {
+        let world = Self::new().await;
+        let agent = world.profile("KEY", "v").await;
+        (world, agent)
+    }
+
     pub(super) async fn on(store: Arc<MemoryStore>, pool: PoolConfig) -> Self {
         let (launcher, runs) = ScriptedLauncher::new();
-        let entropy = Arc::new(SeededEntropy::new(7));
+        let (entropy, clock) = (Arc::new(SeededEntropy::new(7)), Arc::new(FakeClock::new()));
         let ports = CorePorts {
             store: store.clone(),
             launcher: Arc::new(launcher.clone()),
-            clock: Arc::new(FakeClock::new()),
+            clock: clock.clone(),
             entropy: entropy.clone(),
             keyring: Keyring::new(Zeroizing::new([7; 32]), entropy),
         };
@@ -63,7 +71,7 @@ impl World {
         while core.readiness().await.worker.is_none() {
             tokio::task::yield_now().await;
         }
-        Self { core, store, launcher, runs }
+        Self { core, store, clock, launcher, runs }
     }
 
     /// A locked profile with one credential, and its secret.
@@ -94,6 +102,19 @@ impl World {
                 idempotency_key: None,
             })
             .await
+    }
+
+    /// The runs of these executions, which are the next to come: in what order is open, since their redactors are made on
+    /// other threads.
+    pub(super) async fn runs_of<const N: usize>(&mut self, views: [&ExecutionView; N]) -> [ScriptedRun; N] {
+        let mut runs = Vec::new();
+        while runs.len() < N {
+            runs.push(self.runs.recv().await.expect("a run"));
+        }
+        views.map(|view| {
+            let of_it = runs.iter().position(|run| run.request.execution_id == view.record.id);
+            runs.swap_remove(of_it.expect("a run of each"))
+        })
     }
 
     pub(super) async fn finished(&self, view: &ExecutionView) -> ExecutionView {

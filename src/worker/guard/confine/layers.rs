@@ -41,6 +41,9 @@ pub const CGROUPS: &str = "control groups";
 /// A user namespace, and those that need one.
 pub const NAMESPACES: &str = "namespaces";
 
+/// What is not theirs has no path.
+pub const FILE_TREE: &str = "file tree";
+
 /// Every layer, in the order in which they are shown.
 pub const LAYERS: &[Spec] = &[
     Spec {
@@ -113,10 +116,17 @@ pub const LAYERS: &[Spec] = &[
     Spec {
         name: NAMESPACES,
         does: "scripts have no network but the sockets that the guard makes outside, see no System V objects and no host name, \
-               and are root nowhere: user, network, IPC, UTS and cgroup namespaces of their worker's own",
+               and are root nowhere: user, network, IPC, UTS, cgroup and mount namespaces of their worker's own",
         floor: false,
         turn_on: "a kernel and a container that let users make user namespaces: user.max_user_namespaces above 0, no \
                   kernel.apparmor_restrict_unprivileged_userns; Docker's default seccomp profile does not",
+    },
+    Spec {
+        name: FILE_TREE,
+        does: "scripts see a file tree of their worker's own: what they may read, read-only, and their temporary folder; of anything \
+               else not even that it is there",
+        floor: false,
+        turn_on: "the same as for namespaces, and a container or AppArmor profile that lets their owner mount",
     },
 ];
 

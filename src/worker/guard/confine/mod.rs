@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | the table of all layers | [`layers`] |
 //! | namespaces, where they can be had | [`namespaces`] |
+//! | a file tree of their own, where those can | [`mounts`] |
 //! | no capabilities | [`capabilities`] |
 //! | no new privileges, no set-uid, no core dumps | [`rlimits`] and here |
 //! | Landlock: what may be read, executed and written | [`landlock`] |
@@ -16,6 +17,7 @@
 pub(crate) mod capabilities;
 pub mod landlock;
 pub mod layers;
+mod mounts;
 mod namespaces;
 pub mod rlimits;
 pub mod rules;
@@ -131,7 +133,12 @@ pub fn refusal_of_kernel() -> Option<String> {
 fn apply(args: &ConfineArgs) -> Result<(Vec<Layer>, Option<OwnedFd>), String> {
     // First: it needs system calls that the later layers refuse, and gives capabilities that the next one takes.
     let namespaces = namespaces::enter()?;
-    let mut all = vec![namespaces, no_capabilities(), no_new_privileges(), rlimits::for_everything()];
+    let program = args.command.first().map(PathBuf::from).unwrap_or_default();
+    let tree = match namespaces.active {
+        true => mounts::enter(&args.read, &args.write, &program)?,
+        false => Layer::missing(layers::FILE_TREE, "it takes a user namespace"),
+    };
+    let mut all = vec![namespaces, tree, no_capabilities(), no_new_privileges(), rlimits::for_everything()];
     all.extend(landlock::restrict(&args.read, &args.write));
     let (asking, listener) = seccomp::install_asking();
     all.push(asking);

@@ -1,7 +1,7 @@
 //! Namespaces (namespaces(7)): added where the kernel lets an ordinary user make them, which a plain container does not.
 //!
-//! Once for a worker, before its fork server starts: an execution pays nothing for them. No PID namespace: guard and keeper
-//! find and end what a script leaves by adopting it, which works everywhere, and scripts can't see `/proc` anyway.
+//! Once for a worker, before its fork server starts: an execution pays nothing for them. What is done with the mount namespace
+//! is in [`super::mounts`]. No PID namespace: ARCHITECTURE.md says why.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,8 @@ pub(super) fn enter() -> Result<Layer, String> {
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP
-        | CloneFlags::CLONE_NEWNET;
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWNS;
     if let Err(error) = unshare(all) {
         return Ok(Layer::missing(NAMESPACES, format!("the kernel refuses them: {error}")));
     }
@@ -34,5 +35,5 @@ pub(super) fn enter() -> Result<Layer, String> {
     write("/proc/self/uid_map", &format!("{user} {user} 1"))?;
     write("/proc/self/gid_map", &format!("{group} {group} 1"))?;
     sethostname(HOST_NAME).map_err(|error| format!("the host name can't be hidden: {error}"))?;
-    Ok(Layer::active(NAMESPACES, "user, network, ipc, uts, cgroup"))
+    Ok(Layer::active(NAMESPACES, "user, network, ipc, uts, cgroup, mount"))
 }

@@ -1,9 +1,11 @@
 //! The system calls that are refused below a guard, or left to it, with a reason each.
 //!
-//! Calls that a C library or an interpreter tries and does without get "not there" (ENOSYS), so that it takes its older way;
-//! all others get "not permitted" (EPERM), which Python shows as PermissionError.
+//! Calls that a C library or an interpreter tries and does without get "not there" (ENOSYS), so that it takes its older way, or
+//! "not supported" (EOPNOTSUPP); all others get "not permitted" (EPERM), which Python shows as PermissionError.
 
 use libc::{c_int, c_long};
+
+use crate::worker::guard::egress::own_files::SYS_FCHMODAT2;
 
 /// Position of an argument, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Answer {
     NotPermitted,
     /// ENOSYS.
     NotThere,
+    /// EOPNOTSUPP.
+    NotSupported,
     /// Success, though nothing was done.
     Done,
     /// What the guard says, once it has looked at it (`guard/egress`).
@@ -56,6 +60,10 @@ pub struct Rule {
     /// What could be done with it.
     pub reason: &'static str,
 }
+
+// Newer than the C library's table.
+const SYS_SETXATTRAT: c_long = 463;
+const SYS_REMOVEXATTRAT: c_long = 466;
 
 /// Calls refused whatever their arguments.
 const REFUSED: &[(&str, &[c_long])] = &[
@@ -178,9 +186,26 @@ const ABSENT: &[(&str, &[c_long])] = &[
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
     ),
     ("makes files that are on no disk: memory that no limit of a process counts", &[libc::SYS_memfd_create]),
+    #[cfg(target_arch = "x86_64")]
+    ("changes a file's times, as utimensat does", &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat]),
     ("takes its flags in memory, where no filter sees them; libraries go on with clone", &[libc::SYS_clone3]),
     ("takes its mode in memory, where no filter sees it; libraries go on with openat", &[libc::SYS_openat2]),
 ];
+
+/// Calls that are as if the file system did not have what they are about: programs that copy files go on without.
+const UNSUPPORTED: &[(&str, &[c_long])] = &[(
+    "writes attributes of files, which Landlock does not govern",
+    &[
+        libc::SYS_setxattr,
+        libc::SYS_lsetxattr,
+        libc::SYS_fsetxattr,
+        libc::SYS_removexattr,
+        libc::SYS_lremovexattr,
+        libc::SYS_fremovexattr,
+        SYS_SETXATTRAT,
+        SYS_REMOVEXATTRAT,
+    ],
+)];
 
 /// Calls that the guard answers, whatever their arguments; all others of their rules are refused before.
 const ASKED: &[(&str, &[c_long])] = &[
@@ -191,6 +216,12 @@ const ASKED: &[(&str, &[c_long])] = &[
         "asks for addresses, which a pair in the place of a datagram socket does not have: the guard tells them",
         &[libc::SYS_getsockname, libc::SYS_getpeername],
     ),
+    (
+        "changes a file's mode or times, which Landlock does not govern: the guard does it, for the execution's own files",
+        &[libc::SYS_fchmod, libc::SYS_fchmodat, SYS_FCHMODAT2, libc::SYS_utimensat],
+    ),
+    #[cfg(target_arch = "x86_64")]
+    ("the same", &[libc::SYS_chmod]),
 ];
 
 /// What starts processes and threads; clone3 is as if it was not there.
@@ -219,6 +250,9 @@ pub fn all() -> Vec<Rule> {
     own_process(&mut refuse);
     for (reason, calls) in ABSENT {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::NotThere, reason }));
+    }
+    for (reason, calls) in UNSUPPORTED {
+        rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::NotSupported, reason }));
     }
     for (reason, calls) in ASKED {
         rules.extend(calls.iter().map(|&call| Rule { call, when: vec![], answer: Answer::AskGuard, reason }));
@@ -344,7 +378,6 @@ fn socket_options(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
 /// Set-uid and set-gid files of the worker's user would let others become it.
 fn special_modes(refuse: &mut impl FnMut(c_long, Vec<Test>, &'static str)) {
     const REASON: &str = "makes set-uid or set-gid files";
-    const SYS_FCHMODAT2: c_long = 452;
     for special in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
         refuse(libc::SYS_fchmod, vec![bit(Argument(1), special)], REASON);
         refuse(libc::SYS_fchmodat, vec![bit(Argument(2), special)], REASON);

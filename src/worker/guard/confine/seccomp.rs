@@ -41,7 +41,7 @@ pub(super) fn install_asking() -> (Layer, Option<OwnedFd>) {
 pub(super) fn install_refusing() -> Layer {
     let rules = all();
     let denied = rules.iter().filter(|rule| rule.answer == Answer::NotPermitted).count();
-    for answer in [Answer::Done, Answer::NotThere, Answer::NotPermitted] {
+    for answer in [Answer::Done, Answer::NotThere, Answer::NotSupported, Answer::NotPermitted] {
         if let Err(error) = compile(&rules, answer).and_then(|filter| apply(&filter)) {
             return Layer::missing(SECCOMP, error);
         }
@@ -88,6 +88,7 @@ fn compile(rules: &[Rule], answer: Answer) -> Result<BpfProgram, String> {
     let action = match answer {
         Answer::NotPermitted => errno(libc::EPERM),
         Answer::NotThere => errno(libc::ENOSYS),
+        Answer::NotSupported => errno(libc::EOPNOTSUPP),
         Answer::Done => errno(0),
         Answer::AskGuard | Answer::AskGuardToStart => SeccompAction::Trace(PLACEHOLDER.into()),
     };
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn both_filters_compile_and_check_for_x32_first() {
-        for answer in [Answer::Done, Answer::NotThere, Answer::NotPermitted, Answer::AskGuard] {
+        for answer in [Answer::Done, Answer::NotThere, Answer::NotSupported, Answer::NotPermitted, Answer::AskGuard] {
             let program = compile(&all(), answer).expect("compiles");
             assert!(program.len() < 4096, "the kernel takes at most 4096 instructions");
             assert_eq!(program.get(1).map(|check| check.k), Some(0x4000_0000));

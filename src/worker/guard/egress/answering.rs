@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::address::{Destination, destination};
 use super::dns::message::MAX_QUESTION_BYTES;
 use super::notify::{Call, Listener};
+use super::own_files::SYS_FCHMODAT2;
 use super::sockets::{Attempt, MAX_SOCKETS, Stub, TcpSocket, inode_of};
 use super::starting::is_start;
 use super::watchlist::Watched;
@@ -57,6 +58,9 @@ impl Egress {
             libc::SYS_recvfrom => self.on_recvfrom(call, fork),
             libc::SYS_getsockname => self.on_own_name(call, fork),
             libc::SYS_getpeername => self.on_peers_name(call, fork),
+            libc::SYS_fchmod | libc::SYS_fchmodat | SYS_FCHMODAT2 | libc::SYS_utimensat => self.on_change(call, fork),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_chmod => self.on_change(call, fork),
             _ => Err(Errno::EPERM),
         }
     }

@@ -25,6 +25,31 @@ pub(super) fn memory(listener: &Listener, call: &Call, address: u64, count: usiz
     Ok(bytes)
 }
 
+/// The text at `address` in the caller's memory, up to its NUL, of fewer than `most` bytes.
+pub(super) fn text(listener: &Listener, call: &Call, address: u64, most: usize) -> Result<Vec<u8>, Errno> {
+    let memory = File::open(format!("/proc/{}/mem", call.thread)).map_err(|_| Errno::EPERM)?;
+    if !listener.still_waits(call.id) {
+        return Err(Errno::EPERM);
+    }
+    let mut bytes = vec![0; most];
+    let mut count = 0;
+    // What is mapped may end behind the text.
+    while let Some(rest) = bytes.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        let at = address.checked_add(count as u64).ok_or(Errno::EFAULT)?;
+        let read = memory.read_at(rest, at).unwrap_or_default();
+        let end = rest.get(..read).and_then(|read| read.iter().position(|&byte| byte == 0));
+        if let Some(end) = end {
+            bytes.truncate(count + end);
+            return Ok(bytes);
+        }
+        if read == 0 {
+            return Err(Errno::EFAULT);
+        }
+        count += read;
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
 /// Writes to the caller's memory: each text at its address.
 pub(super) fn write(listener: &Listener, call: &Call, texts: &[(u64, &[u8])]) -> Result<(), Errno> {
     let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", call.thread)).map_err(|_| Errno::EPERM)?;

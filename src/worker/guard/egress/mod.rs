@@ -11,6 +11,7 @@
 //! - [`dns`]: the name service; [`traffic`]: bytes by connection, from the kernel;
 //! - [`record`]: what is told of it; [`watchlist`]: what is in the guard's epoll;
 //! - [`starting`]: how many processes and threads there are, which the same listener is asked about;
+//! - [`own_files`]: modes and times of files, for the same reason;
 //! - [`answering`], [`addressing`] and [`resolving`]: call by call and question by question, what happens.
 //!
 //! Invariants
@@ -27,6 +28,7 @@ mod caller;
 mod dns;
 mod names;
 mod notify;
+pub(crate) mod own_files;
 mod record;
 mod resolving;
 mod sockets;
@@ -37,6 +39,7 @@ mod watchlist;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use airlock_actors::domain::ErrorType;
@@ -73,6 +76,8 @@ pub(super) struct EgressConfig {
 
 /// What is known of one execution.
 struct Script {
+    /// Its temporary folder, without links in its path.
+    folder: PathBuf,
     policy: HostPolicy,
     sockets: Sockets,
     answers: Answers,
@@ -132,10 +137,11 @@ impl Egress {
     }
 
     /// From now on the processes below `main` are a script's, under `policy`.
-    /// `most_tasks`: processes and threads that it may have.
-    pub(super) fn begin(&mut self, fork: u64, main: i32, policy: HostPolicy, most_tasks: u64) {
+    /// `folder`: its own, without links in the path. `most_tasks`: processes and threads that it may have.
+    pub(super) fn begin(&mut self, fork: u64, main: i32, folder: PathBuf, policy: HostPolicy, most_tasks: u64) {
         self.look_at_interfaces();
         let script = Script {
+            folder,
             policy,
             sockets: Sockets::new(),
             answers: Answers::default(),

@@ -3,10 +3,11 @@
 
 mod accounts;
 mod questions;
+mod source;
 mod turnover;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
+use self::source::Source;
+pub(super) use self::source::egress_event;
 use super::channel::Incoming;
 use super::confine::rlimits::MOST_PROCESSES;
 use super::descendants;
@@ -44,53 +47,6 @@ const RETRY_GROUPS_AFTER: Duration = Duration::from_millis(10);
 /// When processes can't be forked, or die waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a descriptor in the epoll is; with the execution's number, if it is one's, packed into 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Server,
-    ToServer,
-    ForkServer,
-    Signals,
-    Channel(u64),
-    Stream(u64, OutputStream),
-    Egress(u64),
-}
-
-/// What the epoll says when a descriptor of egress is ready.
-pub(super) fn egress_event(number: u64) -> u64 {
-    Source::Egress(number).pack()
-}
-
-impl Source {
-    fn pack(self) -> u64 {
-        match self {
-            Self::Server => 0,
-            Self::ToServer => 1,
-            Self::ForkServer => 2,
-            Self::Signals => 3,
-            Self::Channel(fork) => fork << 3 | 4,
-            Self::Stream(fork, OutputStream::Stdout) => fork << 3 | 5,
-            Self::Stream(fork, OutputStream::Stderr) => fork << 3 | 6,
-            Self::Egress(number) => number << 3 | 7,
-        }
-    }
-
-    fn unpack(packed: u64) -> Option<Self> {
-        let fork = packed >> 3;
-        Some(match packed & 7 {
-            0 => Self::Server,
-            1 => Self::ToServer,
-            2 => Self::ForkServer,
-            3 => Self::Signals,
-            4 => Self::Channel(fork),
-            5 => Self::Stream(fork, OutputStream::Stdout),
-            6 => Self::Stream(fork, OutputStream::Stderr),
-            7 => Self::Egress(fork),
-            _ => return None,
-        })
-    }
-}
-
 /// A run that no process was there for yet: its frame as it came, wiped when dropped.
 struct Queued {
     token: RunToken,
@@ -103,11 +59,15 @@ pub(super) struct Guard {
     signals: SignalFd,
     fork_server: ForkServer,
     tmp_root: PathBuf,
+    /// The same without links in it, as the kernel tells paths.
+    tmp_path: PathBuf,
     tmp_folder: OwnedFd,
     own_user: bool,
     forked_ahead: usize,
     scratch: Zeroizing<Vec<u8>>,
     executions: HashMap<u64, Execution>,
+    /// Their numbers by process, of those that the fork server has not said the end of.
+    by_pid: HashMap<Pid, u64>,
     /// Numbers of those that wait for a script, oldest first.
     waiting: VecDeque<u64>,
     /// How many were asked for and are not there yet.
@@ -146,6 +106,8 @@ impl Guard {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let tmp_folder =
             open(&args.tmp_root, flags, Mode::empty()).map_err(why("the temporary folder can't be opened"))?;
+        let tmp_path = std::fs::read_link(format!("/proc/self/fd/{}", tmp_folder.as_raw_fd()))
+            .map_err(|error| format!("the temporary folder's path can't be read: {error}"))?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(why("no epoll"))?;
         let signals = SignalFd::with_flags(&keeper::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(why("no signal descriptor"))?;
@@ -157,11 +119,13 @@ impl Guard {
             signals,
             fork_server,
             tmp_root: args.tmp_root.clone(),
+            tmp_path,
             tmp_folder,
             own_user: args.own_user,
             forked_ahead: args.forked_ahead.max(1),
             scratch: Zeroizing::new(vec![0; SCRATCH_BYTES]),
             executions: HashMap::new(),
+            by_pid: HashMap::new(),
             waiting: VecDeque::new(),
             forking: 0,
             last_fork: 0,
@@ -318,8 +282,9 @@ impl Guard {
     fn open_egress(&mut self, fork: u64, main: Option<Pid>, run: &Run<'_>) -> Result<(), String> {
         let hosts = run.allowed_hosts.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
         let policy = HostPolicy::new(hosts.as_deref()).map_err(|error| format!("an entry of allowed_hosts {error}"))?;
-        if let (Some(egress), Some(main)) = (&mut self.egress, main) {
-            egress.begin(fork, main.as_raw(), policy, run.limits.processes);
+        let folder = self.executions.get(&fork).map(|execution| execution.folder_path(&self.tmp_path));
+        if let (Some(egress), Some(main), Some(folder)) = (&mut self.egress, main, folder) {
+            egress.begin(fork, main.as_raw(), folder, policy, run.limits.processes);
         }
         Ok(())
     }
@@ -355,6 +320,7 @@ impl Guard {
                 Message::Forked { fork, pid } => {
                     self.forking = self.forking.saturating_sub(1);
                     let Some(execution) = self.executions.get_mut(&fork) else { continue };
+                    self.by_pid.insert(pid, fork);
                     // It may be gone already: then its exit is told next.
                     if execution.forked(pid).is_ok() {
                         self.waiting.push_back(fork);
@@ -366,6 +332,7 @@ impl Guard {
                         self.groups_left.extend(execution.take_group());
                         let _ = execution.remove_folder(&self.tmp_folder, REMOVALS_PER_TURN);
                     }
+                    let error = error.desc();
                     say(&format!("a process can't be forked: {error}"));
                     self.refill_at = Some(Instant::now() + RETRY_AFTER);
                     if let Some(queued) = self.queue.pop_front() {
@@ -373,8 +340,8 @@ impl Guard {
                         end_unstarted(uplink, queued.token, failure(ErrorType::WorkerUnavailable, text));
                     }
                 }
-                Message::Exited { fork, status, cpu_ms, max_rss_bytes } => {
-                    self.on_exited(fork, status, Usage { cpu_ms, max_rss_bytes });
+                Message::Exited { pid, status, cpu_ms, max_rss_bytes } => {
+                    self.on_exited(pid, status, Usage { cpu_ms, max_rss_bytes });
                 }
             }
         }
@@ -391,7 +358,8 @@ impl Guard {
         Ok(())
     }
 
-    fn on_exited(&mut self, fork: u64, status: i32, usage: Usage) {
+    fn on_exited(&mut self, pid: Pid, status: i32, usage: Usage) {
+        let Some(fork) = self.by_pid.remove(&pid) else { return };
         // What it said last may not have been read yet.
         self.read_channel_to_end(fork);
         let Some(execution) = self.executions.get_mut(&fork) else { return };

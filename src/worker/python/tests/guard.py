@@ -5,8 +5,10 @@ guard is, and ends what an execution leaves behind before it reads the last of i
 """
 
 import array
+import atexit
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import selectors
@@ -14,12 +16,14 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent
+NATIVE = SOURCES.parent / "native"
 # The order in which the modules need each other.
 MODULES = [
     ("_airlock_landlock", "landlock.py"),
@@ -32,6 +36,7 @@ MODULES = [
     ("_airlock_process", "process.py"),
     ("_airlock_network", "network.py"),
     ("_airlock_preload", "preload.py"),
+    ("_airlock_native", "native.py"),
     ("_airlock_forkserver", "forkserver.py"),
 ]
 READ_PATHS = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/does/not/exist", "/etc/passwd", sys.base_prefix]
@@ -55,6 +60,18 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 
 def kernel_abi():
     return max(0, _libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
+@functools.cache
+def native_library():
+    """The path of the fork server's library, compiled as `build.rs` does."""
+    folder = tempfile.mkdtemp(prefix="airlock-native-")
+    atexit.register(shutil.rmtree, folder)
+    library = os.path.join(folder, "native.so")
+    flags = ["--edition=2024", "--crate-name=airlock_native", "--crate-type=cdylib", "-Copt-level=2", "-Cpanic=abort"]
+    subprocess.run(["rustc", *flags, "-o", library, str(NATIVE / "lib.rs")], check=True)
+    os.chmod(folder, 0o755)
+    return library
 
 
 class Execution:
@@ -88,7 +105,8 @@ class Execution:
             self.open -= 1
 
     def send_run(self, script, settings=None, result_bytes=1 << 20, in_parts_of=None):
-        payload = json.dumps({"script": script, "settings": settings or {}, "result_bytes": result_bytes}).encode()
+        texts = [script.encode(), *(text.encode() for setting in (settings or {}).items() for text in setting)]
+        payload = struct.pack("<Q", result_bytes) + b"".join(struct.pack("<I", len(text)) + text for text in texts)
         frame = b"R" + struct.pack("<I", len(payload)) + payload
         step = in_parts_of or len(frame)
         for start in range(0, len(frame), step):
@@ -134,13 +152,31 @@ class Execution:
 class Guard:
     """One fork server. `uid`: the user it runs as, if not the caller's."""
 
-    def __init__(self, uid=None, landlock_abi=None, read_paths=READ_PATHS, preload=(), python=sys.executable):
+    def __init__(
+        self,
+        uid=None,
+        landlock_abi=None,
+        read_paths=READ_PATHS,
+        preload=(),
+        python=sys.executable,
+        as_python_forks=False,
+        library=None,
+    ):
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.root = tempfile.mkdtemp(prefix="airlock-test-")
         self.uid = os.getuid() if uid is None else uid
         os.chown(self.root, self.uid, -1)
         abi = kernel_abi() if landlock_abi is None else landlock_abi
-        self.config = {"control_fd": 4, "landlock_abi": abi, "read_paths": list(read_paths), "preload": list(preload)}
+        self.config = {
+            "control_fd": 4,
+            "native_fd": 5,
+            "landlock_abi": abi,
+            "read_paths": list(read_paths),
+            "tmp_root": self.root,
+            "preload": list(preload),
+            "as_python_forks": as_python_forks,
+        }
+        self.library = library
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = self._spawn(python, theirs)
         theirs.close()
@@ -151,6 +187,7 @@ class Guard:
 
     def _spawn(self, python, theirs):
         modules = [[name, (SOURCES / file).read_text(encoding="utf-8")] for name, file in MODULES]
+        library = self.library or native_library()
         bundle = os.memfd_create("bundle")
         os.write(bundle, json.dumps({"modules": modules, "config": self.config}).encode())
         os.lseek(bundle, 0, os.SEEK_SET)
@@ -161,12 +198,13 @@ class Guard:
             os.close(bundle)
             return pid
         try:
-            # Above 4 first: either may lie where the other belongs.
-            high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 5) for descriptor in (bundle, theirs.fileno())]
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
+            # Above them first: any may lie where another belongs.
+            native = os.open(library, os.O_RDONLY)
+            high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 6) for descriptor in (bundle, theirs.fileno(), native)]
+            for place, descriptor in enumerate(high, 3):
+                os.dup2(descriptor, place)
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-            os.closerange(5, 256)
+            os.closerange(6, 256)
             os.chdir("/")
             if os.getuid() != self.uid:
                 os.setgroups([])
@@ -201,17 +239,21 @@ class Guard:
             self.unwatch(self.control.fileno())
             self.ended = True
             return
-        message = json.loads(data)
-        if "ready" in message:
-            self.ready = message["ready"]
-        elif "fatal" in message:
-            self.fatal = message["fatal"]
-        elif "forked" in message:
-            self.executions[message["forked"]].pid = message["pid"]
-        elif "fork_failed" in message:
-            self.executions[message["fork_failed"]].failed = message["error"]
+        kind, data = data[:1], data[1:]
+        if kind == b"R":
+            self.ready = json.loads(data)
+        elif kind == b"F":
+            self.fatal = data.decode()
+        elif kind == b"P":
+            token, pid = struct.unpack("<QI", data)
+            self.executions[token].pid = pid
+        elif kind == b"N":
+            token, error = struct.unpack("<Qi", data)
+            self.executions[token].failed = error
         else:
-            self.executions.pop(message["exited"]).exited = message
+            pid, *values = struct.unpack("<IIQQ", data)
+            token = next(token for token, execution in self.executions.items() if execution.pid == pid)
+            self.executions.pop(token).exited = dict(zip(("status", "cpu_us", "max_rss_bytes"), values))
 
     def ask_fork(self, folder=None, descriptors=3):
         """Sends the fork message; returns the Execution at once."""
@@ -226,7 +268,7 @@ class Guard:
         self.executions[token] = execution
         fds = [theirs.fileno(), out_w, err_w][:descriptors]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.control.sendmsg([json.dumps({"fork": token, "tmp": folder}).encode()], ancillary)
+        self.control.sendmsg([struct.pack("<Q", token) + folder.encode()], ancillary)
         theirs.close()
         os.close(out_w)
         os.close(err_w)

@@ -52,6 +52,11 @@ class TheModule(Case):
         self.completed("# -*- coding: latin-1 -*-\r\nfrom __future__ import annotations\r\ndef f(a: nowhere): pass\r\n")
         self.completed("def f(a: int): pass\nassert f.__annotations__ == {'a': int}")
 
+    def test_lines_of_a_traceback_are_those_that_python_counts(self):
+        for head in ("a = 'x\x0cy\u2028z'\n", "a = 1\r\n", "", "a = '''\n\x1c\n'''\n", "\x0c\n"):
+            done = self.guard.run(head + "raise ValueError('here')").done
+            self.assertIn("    raise ValueError('here')\n", done["traceback"])
+
     def test_nul_bytes_and_a_byte_order_mark_are_errors_as_in_cpython(self):
         for script in ("x = 1\0", "\ufeffx = 1"):
             with self.assertRaises((SyntaxError, ValueError)) as expected:
