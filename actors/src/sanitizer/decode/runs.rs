@@ -109,17 +109,36 @@ impl Run {
         self.characters.iter().map(|byte| value(*byte)).collect()
     }
 
-    /// Without what follows the encoded text: a zone ends up to four characters on.
-    fn trimmed(mut self, text: &[u8]) -> Self {
-        let between = |(before, after): (&usize, &usize)| text.get(before + 1..*after).unwrap_or_default();
-        let gaps = self.places.iter().zip(self.places.iter().skip(1)).map(between);
-        let core = self.len().saturating_sub(WIDENED);
-        let spaced = gaps.clone().take(core.saturating_sub(1)).any(|gap| !gap.is_empty());
-        let ends = |gap: &[u8]| if spaced { gap.contains(&b'=') } else { !gap.is_empty() };
-        let end = gaps.enumerate().skip(core.saturating_sub(1)).find(|(_, gap)| ends(gap)).map(|(at, _)| at + 1);
-        if let Some(end) = end {
-            self.characters.truncate(end);
-            self.places.truncate(end);
+    /// Whether the character at `index` and the next one stand side by side.
+    fn touches_next(&self, index: usize) -> bool {
+        let place = |index: usize| self.places.get(index).copied();
+        place(index).zip(place(index + 1)).is_some_and(|(one, other)| one.abs_diff(other) == 1)
+    }
+
+    /// Without those of the first `lead` characters that stand apart from what follows: a word, not the beginning of it. Says
+    /// how many those were.
+    fn without_lead(mut self, lead: usize) -> (Self, usize) {
+        let apart = (0..lead.min(self.len().saturating_sub(1))).rev().find(|index| !self.touches_next(*index));
+        let dropped = apart.map_or(0, |index| index + 1);
+        self.characters.drain(..dropped);
+        self.places.drain(..dropped);
+        (self, dropped)
+    }
+
+    /// Without those of the last `tail` characters that follow the encoded text, if one can tell.
+    fn without_tail(mut self, text: &[u8], tail: usize) -> Self {
+        let core = self.len().saturating_sub(tail);
+        let spaced = (0..core.saturating_sub(1)).any(|index| !self.touches_next(index));
+        let ends = |index: usize| match (self.places.get(index), self.places.get(index + 1)) {
+            (Some(one), Some(other)) => {
+                let gap = text.get(one.min(other) + 1..*one.max(other)).unwrap_or_default();
+                if spaced { gap.contains(&b'=') } else { !gap.is_empty() }
+            }
+            _ => false,
+        };
+        if let Some(end) = (core.saturating_sub(1)..self.len()).find(|index| ends(*index)) {
+            self.characters.truncate(end + 1);
+            self.places.truncate(end + 1);
         }
         self
     }
@@ -202,6 +221,9 @@ pub(in crate::sanitizer) fn decoded(text: &[u8], zone: &Zone, place: Range<usize
     }
     let mut from = place.start;
     let (mut skipped, total) = (0, zone.range.len());
+    // Of a run of `len` characters that `read` ones are read before.
+    let lead = |read: usize| zone.first.saturating_sub(read);
+    let tail = |read: usize, len: usize| (read + len + zone.last).saturating_sub(total).min(zone.last);
     while from < place.end {
         // After a long gap it goes on as something else.
         let run = Run::gathered(text, from..place.end, alphanumeric);
@@ -211,11 +233,13 @@ pub(in crate::sanitizer) fn decoded(text: &[u8], zone: &Zone, place: Range<usize
         skipped += len;
         match zone.kind {
             Kind::Base64 => {
-                add(run.trimmed(text).padded(before + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
+                let (run, dropped) = run.without_tail(text, tail(before, len)).without_lead(lead(before));
+                add(run.padded(before + dropped + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
             }
             Kind::Backwards => {
                 let after = total.saturating_sub(before + len);
-                add(run.reversed().padded(after + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
+                let (run, dropped) = run.reversed().without_tail(text, tail(after, len)).without_lead(lead(after));
+                add(run.padded(after + dropped + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
             }
             Kind::Hex => {
                 add(run.clone().reversed(), &|run, decoded| run.with_text(4, 2, nibble, decoded));

@@ -83,8 +83,10 @@ pub(in crate::sanitizer) enum Kind {
 pub(in crate::sanitizer) struct Zone {
     pub(in crate::sanitizer) range: Range<usize>,
     pub(in crate::sanitizer) kind: Kind,
-    /// Of base64: the place in `range` where the first whole quad begins, below four.
+    /// Of base64: how many letters and digits in `range` are read before the first whole quad, and after the last one. They
+    /// may belong to it, or be a word that stands beside it.
     pub(in crate::sanitizer) first: usize,
+    pub(in crate::sanitizer) last: usize,
 }
 
 /// The zones of a squeezed text, by kind in order of their places.
@@ -122,6 +124,7 @@ pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
             range: at..at + magic.len(),
             kind: Kind::Compressed,
             first: 0,
+            last: 0,
         }));
     }
     finder.found
@@ -196,7 +199,7 @@ impl Finder<'_> {
                 self.quads(at, 4 + at % 4, Kind::Backwards);
             }
             if flags.zlib & bit != 0 && is_zlib(self.squeezed.get(at..).unwrap_or_default()) {
-                self.found.push(Zone { range: at..at + 4, kind: Kind::Compressed, first: 0 });
+                self.found.push(Zone { range: at..at + 4, kind: Kind::Compressed, first: 0, last: 0 });
             }
         }
         if flags.are_digits(next) {
@@ -223,10 +226,10 @@ impl Finder<'_> {
         let before =
             text.get(..start).unwrap_or_default().iter().rev().take(runs::WIDENED).take_while(alphabet).count();
         let after = text.get(stop..).unwrap_or_default().iter().take(runs::WIDENED).take_while(alphabet).count();
-        let range = start - before..(stop + after).min(text.len());
-        let first = if kind == Kind::Backwards { range.end - stop } else { before };
+        let range = start - before..stop + after;
+        let (first, last) = if kind == Kind::Backwards { (after, before) } else { (before, after) };
         if has_text(quads(text.get(start..stop).unwrap_or_default(), kind)) {
-            self.found.push(Zone { range, kind, first: first % 4 });
+            self.found.push(Zone { range, kind, first, last });
         }
     }
 
@@ -240,7 +243,7 @@ impl Finder<'_> {
         let is_text =
             kind != Kind::Hex || [false, true].iter().any(|backwards| text(0, *backwards) || text(1, *backwards));
         if range.len() >= least && is_text {
-            self.found.push(Zone { range, kind, first: 0 });
+            self.found.push(Zone { range, kind, first: 0, last: 0 });
         }
     }
 }
@@ -360,7 +363,11 @@ fn open_quads(text: &[u8], rest: usize, kind: Kind) -> usize {
     if at == end || !may && end - at < 4 * QUADS {
         return if may { end } else { text.len() };
     }
-    at - text.get(..at).unwrap_or_default().iter().rev().take(4).take_while(alphabet).count()
+    if kind == Kind::Base64 {
+        return at;
+    }
+    // What stands backwards ends here, and its last quad may not be whole.
+    at - text.get(..at).unwrap_or_default().iter().rev().take(runs::WIDENED).take_while(alphabet).count()
 }
 
 /// The beginning of hexadecimal digits in a row that are text, and that `rest` more digits, up to the end, may go on.
