@@ -43,5 +43,6 @@ export default defineConfig(({ mode }) => ({
     rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: { proxy: { '^/(api|executions|health|ready|skill.md)': 'http://127.0.0.1:9090' } },
-  test: { environment: 'happy-dom', include: ['src/**/*.test.ts', 'build.test.ts'] },
+  // The time-out is for a machine with much else to do: none of these waits for a clock.
+  test: { environment: 'happy-dom', include: ['src/**/*.test.ts', 'build.test.ts'], testTimeout: 60_000 },
 }));

@@ -29,6 +29,7 @@ async fn what_needs_a_person_is_counted_and_named() {
     assert_eq!(described["described_by"], "person");
     let ready = &overview["attention"]["profiles_ready"];
     assert_eq!((&ready["count"], &ready["profiles"][0]["described_by"]), (&json!(1), &json!("person")), "{ready}");
+    assert_eq!(overview["attention"]["profiles_suspended"], json!({"count": 0, "profiles": []}));
     assert_eq!(overview["attention"]["suspicious"], json!({"count": 0, "executions": []}));
     assert_eq!((&overview["credentials"], &overview["profiles"]), (&json!(2), &json!(3)));
 }

@@ -13,11 +13,13 @@ const it = world({
   },
 });
 
-for (const [language, command] of [['curl', 'sh'], ['Python', 'python3']]) {
+for (const [language, command, first] of [['curl', 'sh', 'SCRIPT='], ['Python', 'python3', 'import hashlib']]) {
   test(`the example in ${language} runs as it stands`, async () => {
     const page = await it.at(`profiles/${agent.id}`);
     await page.getByRole('button', { name: language, exact: true }).click();
-    const lines = await page.getByRole('group', { name: 'Example' }).locator('.row .text').allTextContents();
+    const shown = page.getByRole('group', { name: 'Example' });
+    await shown.getByText(first).waitFor();
+    const lines = await shown.locator('.row .text').allTextContents();
     const example = lines.join('\n');
     assert.ok(!example.includes(agent.secret), 'the key is not in it');
     const { stdout } = await run(command, ['-c', example], { env: { ...process.env, AIRLOCK_KEY: agent.key } });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible } from './support/axe.js';
-import { forgive, world } from './support/world.js';
+import { forgive, noticed, world } from './support/world.js';
 
 let agent;
 const it = world({
@@ -37,7 +37,7 @@ test('a pause is seen with its prompt, answered by the agent, and the result fol
 });
 
 test('output comes as it is written, and a person can end it', async () => {
-  const script = 'import sys, time\nfor step in range(10_000):\n    print("step", step, flush=True)\n    time.sleep(0.05)\n';
+  const script = 'import sys, time\nfor step in range(10_000):\n    print("step", step, flush=True)\n    time.sleep(0.2)\n';
   const { execution_id } = await agent.execute(script, 0, { timeout: 600 });
   const page = await it.at(`executions/${execution_id}`);
   const output = page.getByRole('group', { name: 'Standard output' });
@@ -53,17 +53,38 @@ test('output comes as it is written, and a person can end it', async () => {
   await output.getByText('step 5', { exact: true }).waitFor();
 });
 
+test('output is followed to its end, until the person scrolls back to read', async () => {
+  const script = 'for part in range(3):\n    for line in range(60):\n        print(f"part {part} line {line}", flush=True)\n    llm.complete("go on?")\n';
+  const { execution_id } = await agent.execute(script);
+  const page = await it.at(`executions/${execution_id}`);
+  const output = page.getByRole('group', { name: 'Standard output' });
+  for (let part = 0; part < 3; part += 1) {
+    await output.getByText(`part ${part} line 59`).waitFor();
+    await page.getByRole('group', { name: `Prompt ${part + 1}` }).waitFor();
+    const place = (element) => ({ top: element.scrollTop, left: element.scrollHeight - element.scrollTop - element.clientHeight });
+    const { top, left } = await output.evaluate(place);
+    if (part < 2) assert.ok(top > 0 && left < 20, `part ${part} is followed: ${left} px are left`);
+    else assert.equal(top, 0, 'who reads the beginning is left there');
+    if (part === 1) {
+      await output.evaluate((element) => element.scrollTo(0, 0));
+      await output.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    }
+    await agent.respond(execution_id, 'yes');
+  }
+  await page.getByRole('heading', { level: 1 }).getByText('Completed').waitFor();
+});
+
 test('a person runs it again, and deletes what is over', async () => {
   const done = await agent.run('set_result("once")');
   const page = await it.at(`executions/${done.execution_id}`);
   await page.getByRole('button', { name: 'Run again…' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Run again' }).click();
-  await page.getByText('Runs again').waitFor();
-  assert.ok(!page.url().includes(done.execution_id));
+  await page.waitForURL((url) => /#\/executions\/exec_/.test(url.hash) && !url.hash.includes(done.execution_id));
+  await page.getByText('Runs again', { exact: true }).waitFor();
   await page.getByRole('link', { name: /^exec_/ }).click();
   await page.waitForURL(`**/#/executions/${done.execution_id}`);
   await page.getByRole('button', { name: 'Delete…' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await noticed(page, 'Deleted.', () => page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click());
   await page.getByRole('heading', { name: 'Executions' }).waitFor();
   await assert.rejects(agent.poll(done.execution_id), /404/);
   await page.goto(`${it.server.url}/#/executions/${done.execution_id}`);

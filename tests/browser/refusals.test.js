@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible } from './support/axe.js';
-import { forgive, logIn, world } from './support/world.js';
+import { askFor } from './support/people.js';
+import { escape, forgive, logIn, noticed, world } from './support/world.js';
 
 const it = world();
 
@@ -24,14 +25,33 @@ test('a credential that a locked profile uses can’t be deleted, and the reason
   forgive(page, /409/);
 });
 
+test('a profile that misses a value can’t be locked, and what is missing is said', async () => {
+  await askFor(it.server, { name: 'NOT_YET', description: 'Asked for, not filled' });
+  const { id } = await it.admin.call('POST', '/profiles', { description: 'Waits for a value' });
+  await it.admin.call('POST', `/profiles/${id}/credentials`, { credentials: ['NOT_YET'] });
+  const page = await it.at(`profiles/${id}`);
+  await page.getByText('1 of 1 still without a value.').waitFor();
+  const lock = page.getByRole('button', { name: 'Lock…' });
+  assert.ok(await lock.isDisabled());
+  assert.equal(await lock.getAttribute('title'), 'No value yet: NOT_YET');
+  await page.getByRole('button', { name: 'Fill the value of NOT_YET' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill('changeme');
+  await dialog.getByText('The value is a common word').waitFor();
+  await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill('a value of some length');
+  await dialog.getByText('The value is a common word').waitFor({ state: 'detached' });
+  await noticed(page, 'NOT_YET saved.', () => dialog.getByRole('button', { name: 'Save' }).click());
+  await page.getByText('Every one has a value.').waitFor();
+  await lock.and(page.locator(':enabled')).waitFor();
+});
+
 test('a credential that nobody uses is deleted', async () => {
   await it.admin.credential('UNUSED', 'a value of some length');
   const page = await it.at('credentials');
   await page.getByRole('button', { name: 'UNUSED' }).click();
   await page.getByRole('button', { name: 'Delete…' }).click();
   await page.getByLabel('Type UNUSED to confirm').fill('UNUSED');
-  await page.keyboard.press('Enter');
-  await page.getByText('UNUSED deleted.').waitFor();
+  await noticed(page, 'UNUSED deleted.', () => page.keyboard.press('Enter'));
   await page.getByRole('button', { name: 'UNUSED', exact: true }).waitFor({ state: 'detached' });
 });
 
@@ -60,8 +80,7 @@ test('a profile is revoked and then deleted, each behind its own question', asyn
   const dialog = page.getByRole('dialog');
   await dialog.getByText('what it runs now is cancelled').waitFor();
   assert.ok(await dialog.getByRole('button', { name: 'Revoke' }).isDisabled());
-  await page.keyboard.press('Escape');
-  await dialog.waitFor({ state: 'detached' });
+  await escape(page);
   assert.equal((await agent.run('1')).status, 'completed', 'nothing happened yet');
 
   await page.getByRole('button', { name: 'Revoke…' }).click();
@@ -89,8 +108,7 @@ test('settings that make no sense are refused beside the field, and kept as type
   await page.getByText(/whole number/).first().waitFor();
   await page.getByLabel('Listed hosts').fill('api.example.com\n*.example.org:443');
   await page.getByLabel('Processes').fill('12');
-  await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('Saved.').waitFor();
+  await noticed(page, 'Saved.', () => page.getByRole('button', { name: 'Save' }).click());
   const saved = await it.admin.call('GET', `/profiles/${agent.id}`);
   assert.deepEqual([saved.allowed_hosts, saved.limits.processes], [['api.example.com', '*.example.org:443'], 12]);
   forgive(page, /422/);
@@ -106,8 +124,7 @@ test('a changed password ends the other browser’s session, which asks for the 
   await mine.getByRole('button', { name: 'Change password' }).click();
   await mine.getByRole('alert').waitFor();
   await mine.getByLabel('Present password').fill('correct horse battery staple');
-  await mine.getByRole('button', { name: 'Change password' }).click();
-  await mine.getByText('Every other session has ended.').waitFor();
+  await noticed(mine, 'Every other session has ended.', () => mine.getByRole('button', { name: 'Change password' }).click());
 
   await theirs.getByRole('heading', { name: 'Your session has ended' }).waitFor();
   await assertAccessible(theirs, 'the dialog over a page');

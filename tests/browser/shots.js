@@ -113,6 +113,19 @@ await triage.run('import time\ntime.sleep(30)', { timeout: 1 });
 const running = await triage.execute('import time\nfor step in range(600):\n    print("step", step, flush=True)\n    time.sleep(1)', 0, { timeout: 600 });
 await triage.poll(running.execution_id, 5);
 
+// One that reached out, one that leaked, and a megabyte.
+const curious = await nightly.run(`import socket
+for host, port in [("api.stripe.com.evil.example", 443), ("169.254.169.254", 80), ("127.0.0.1", 5432), ("203.0.113.10", 443)]:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        print(host, error)
+`);
+const leaky = await admin.agent('Partner export', ['REPORTS_DB']);
+await admin.call('PUT', `/profiles/${leaky.id}`, { on_leak: 'suspend' });
+const leak = await leaky.run('import base64\ndsn = settings["REPORTS_DB"]\nprint(dsn)\nprint(dsn[::-1])\nset_result({"export": base64.b64encode(dsn[::-1].encode()).decode()})');
+const megabyte = await triage.run('for line in range(20_000):\n    print(f"{line:06} the quick brown fox jumps over the lazy dog")');
+
 const asking = await nightly.execute('orders = 31\nsummary = llm.complete(f"Sum up in one sentence: {orders} orders, 218.60 EUR, none refunded.")\nset_result({"summary": summary})');
 await nightly.poll(asking.execution_id, 5);
 
@@ -127,6 +140,10 @@ await each('execution', (context) => at(context, `executions/${done.execution_id
 await each('execution-failed', (context) => at(context, `executions/${failed.execution_id}`, (page) => page.getByText('Timeline').waitFor()));
 await each('execution-running', (context) => at(context, `executions/${running.execution_id}`, (page) => page.getByText('Timeline').waitFor()));
 await each('execution-asking', (context) => at(context, `executions/${asking.execution_id}`, (page) => page.getByText('Waiting for the agent').waitFor()));
+await each('execution-network', (context) => at(context, `executions/${curious.execution_id}`, (page) => page.getByText('refused').first().waitFor()));
+await each('execution-leak', (context) => at(context, `executions/${leak.execution_id}`, (page) => page.getByText('in disguise').waitFor()));
+await each('execution-megabyte', (context) => at(context, `executions/${megabyte.execution_id}`, (page) => page.getByText('000000 the').waitFor()));
+await each('profile-suspended', (context) => at(context, `profiles/${leaky.id}`, row));
 await each('settings', (context) => at(context, 'settings', (page) => page.getByText('This server').waitFor()));
 await each('dialog-credential', (context) =>
   at(context, 'credentials', async (page) => {
@@ -146,6 +163,16 @@ await each('palette', (context) =>
     await page.getByRole('option').nth(6).waitFor();
   }),
 );
+
+// Names as long as they may be.
+await askFor(server, { name: 'W'.repeat(128), description: 'A name as long as a name may be, and a description that goes on for a while. '.repeat(4) });
+const { id: long } = await admin.call('POST', '/profiles', { description: 'Reconciliation-of-the-quarterly-numbers-'.repeat(6).slice(0, 240) });
+await admin.call('POST', `/profiles/${long}/credentials`, { credentials: ['W'.repeat(128), 'SMTP_HOST'] });
+await each('profile-long', (context) => at(context, `profiles/${long}`, (page) => page.getByText('Fill values').waitFor()));
+await each('overview-long', (context) => at(context, 'overview', row));
+await each('credentials-long', (context) => at(context, 'credentials', row));
+await each('profiles-long', (context) => at(context, 'profiles', row));
+await each('executions-none', (context) => at(context, `executions?profile=${long}`, (page) => page.getByText('None fits').waitFor()));
 
 await browser.stop();
 await server.remove();

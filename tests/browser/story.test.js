@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { assertAccessible } from './support/axe.js';
 import { Agent, askFor } from './support/people.js';
 import { PASSWORD } from './support/server.js';
-import { forgive, logIn, world } from './support/world.js';
+import { forgive, goBy, logIn, noticed, world } from './support/world.js';
 
 const it = world({ setUp: false });
 const VALUE = 'postgresql://reports:s3cr3t-t0k3n@db.internal/reports';
@@ -46,8 +46,8 @@ async function t_setUp(page) {
   assert.equal(masked, 'disc', 'a value is masked as it is typed');
   await dialog.getByRole('textbox', { name: 'Value', exact: true }).fill(VALUE);
   await assertAccessible(page, 'a credential’s dialog');
-  await dialog.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('REPORTS_DB saved.').waitFor();
+  await noticed(page, 'REPORTS_DB saved.', () => dialog.getByRole('button', { name: 'Save' }).click());
+  await dialog.waitFor({ state: 'detached' });
 
   // Another by hand.
   await page.goto(`${it.server.url}/#/credentials`);
@@ -63,8 +63,7 @@ async function t_setUp(page) {
   await assertAccessible(page, 'credentials');
 
   // A profile, step by step.
-  await page.keyboard.press('g');
-  await page.keyboard.press('p');
+  await goBy(page, 'p', 'Profiles');
   await page.getByText('No profiles yet').waitFor();
   await page.keyboard.press('n');
   await dialog.getByLabel('What it is for').fill('Nightly report');
@@ -88,8 +87,12 @@ async function t_setUp(page) {
   await assertAccessible(page, 'the key');
   const done = dialog.getByRole('button', { name: 'Done' });
   assert.ok(await done.isDisabled());
-  await page.keyboard.press('Escape');
+  for (let press = 0; press < 4; press += 1) await page.keyboard.press('Escape');
   assert.ok(await dialog.isVisible(), 'the key is not lost to a key press');
+  // Nor where the key does not reach the page: nothing in the dialog has the focus.
+  await page.evaluate(() => document.activeElement.blur());
+  for (let press = 0; press < 4; press += 1) await page.keyboard.press('Escape');
+  assert.equal(await dialog.getByLabel('Key', { exact: true }).innerText(), key, 'nor to many');
   await dialog.getByLabel(/Paste it/).fill('ark_something:else');
   await dialog.getByText('That is not this key.').waitFor();
   await dialog.getByLabel(/Paste it/).fill(key);
@@ -104,17 +107,21 @@ async function t_setUp(page) {
 
 async function t_result(page, key) {
   const agent = new Agent(it.server, key);
-  const script = 'print("got", settings["REPORTS_DB"])\nset_result({"rows": [1, 2], "key": settings["REPORTS_DB"]})\n';
-  const done = await agent.run(script);
-  assert.equal(done.status, 'completed');
+  const script = 'print("got", settings["REPORTS_DB"])\nanswer = llm.complete("How many rows?")\nset_result({"rows": answer, "key": settings["REPORTS_DB"]})\n';
+  const { execution_id } = await agent.execute(script);
 
-  // It turns up by itself, and says everything but the value.
-  const row = page.getByRole('table', { name: 'Recent executions' }).getByRole('row', { name: /Completed/ });
+  // It turns up by itself, waits for the agent's LLM, and says everything but the value.
+  const recent = page.getByRole('table', { name: 'Recent executions' });
+  await recent.getByRole('row', { name: /Awaiting LLM/ }).waitFor();
+  await agent.respond(execution_id, 'two, both new');
+  const row = recent.getByRole('row', { name: /Completed/ });
   await row.getByRole('link').click();
   await page.getByRole('heading', { name: /Execution/ }).waitFor();
   await page.getByText('got [REDACTED]').waitFor();
   await page.getByText('"[REDACTED]"').waitFor();
-  assert.equal(await page.getByRole('region', { name: 'Script' }).locator('.row').count(), 2);
+  await page.getByText('"two, both new"').waitFor();
+  await page.getByRole('group', { name: 'Prompt 1' }).getByText('How many rows?').waitFor();
+  assert.equal(await page.getByRole('region', { name: 'Script' }).locator('.row').count(), 3);
   await page.getByRole('heading', { name: 'Redactions 2' }).waitFor();
   await assertAccessible(page, 'an execution');
 
@@ -144,13 +151,19 @@ test('a wrong password is refused, then slowed, with the wait shown', async () =
   await page.getByRole('heading', { name: 'Log in to Airlock' }).waitFor();
   await assertAccessible(page, 'login');
   const alert = page.getByRole('alert');
-  for (let guess = 0; guess < 30; guess += 1) {
-    await logIn(page, `guess number ${guess}`);
-    await page.getByRole('button', { name: 'Checking…' }).waitFor({ state: 'detached' });
-    await alert.waitFor();
-    if (/Try again in \d+ s/.test(await alert.innerText())) break;
+  // To the page no time passes, so that a wait of a second does not end while this looks at it.
+  await page.clock.setFixedTime(Date.now());
+  let status = 401;
+  for (let guess = 0; guess < 30 && status === 401; guess += 1) {
+    const [answer] = await Promise.all([page.waitForResponse('**/api/admin/login'), logIn(page, `guess number ${guess}`)]);
+    status = answer.status();
+    if (status === 401) await alert.getByText(/password/i).waitFor();
   }
-  assert.match(await alert.innerText(), /Try again in \d+ s/);
+  assert.equal(status, 429);
+  await alert.getByText(/Try again in \d+ s/).waitFor();
   assert.ok(await page.getByRole('button', { name: 'Log in' }).isDisabled(), 'no use in trying before that');
+  await page.clock.setFixedTime(Date.now() + 3_600_000);
+  await page.getByRole('button', { name: 'Log in', disabled: false }).waitFor();
+  assert.ok(!/Try again/.test(await alert.innerText()));
   forgive(page, /401|429/);
 });

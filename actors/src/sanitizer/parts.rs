@@ -6,6 +6,10 @@ use super::squeeze::squeezed_and_folded;
 
 /// Letters and digits that a text needs for its encodings, and for itself with things between, to be told from chance.
 pub(super) const ENOUGH: usize = 8;
+/// Digits that a number needs to be told from ordinary ones.
+pub(super) const ENOUGH_DIGITS: usize = 12;
+/// Different letters and digits that a text needs to be told from a row of one, or of a few.
+pub(super) const ENOUGH_DIFFERENT: usize = 4;
 /// A line of a value of many lines is searched for from this many on.
 const LINE: usize = 16;
 /// A part that is called a password or the like, from this many on.
@@ -18,7 +22,7 @@ const STRETCHES: usize = 64;
 const PARTS: usize = 64;
 
 /// Values so common that every other log has them: they are found as they are, in no other form.
-const COMMON: &[&str] = &[
+pub(super) const COMMON: &[&str] = &[
     "password",
     "password1",
     "passw0rd",
@@ -138,7 +142,8 @@ pub(super) fn freedom(text: &str) -> Freedom {
     let squeezed = squeezed_and_folded(text.as_bytes());
     let digits = squeezed.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = squeezed.len() - digits;
-    if squeezed.len() < ENOUGH || (letters == 0 && digits < 12) || is_common(text) || distinct(&squeezed) < 4 {
+    let number = letters == 0 && digits < ENOUGH_DIGITS;
+    if squeezed.len() < ENOUGH || number || is_common(text) || distinct(&squeezed) < ENOUGH_DIFFERENT {
         return Freedom::Exactly;
     }
     let cases: Vec<bool> = text.chars().filter(|c| c.is_alphabetic()).map(char::is_uppercase).collect();

@@ -22,6 +22,8 @@ pub enum Weakness {
     Short,
     /// A short number, such as a port or a year.
     Numeric,
+    /// A row of one character, or of a few.
+    Repetitive,
     /// A word that ordinary text has.
     Common,
     /// One word: a single separator inside it may be ordinary text.
@@ -37,6 +39,10 @@ impl fmt::Display for Weakness {
         match self {
             Self::Short => write!(f, "The value has fewer than {} letters and digits: {exactly}.", parts::ENOUGH),
             Self::Numeric => write!(f, "The value is a short number: {exactly}."),
+            Self::Repetitive => {
+                let enough = parts::ENOUGH_DIFFERENT;
+                write!(f, "The value has fewer than {enough} different letters and digits: {exactly}.")
+            }
             Self::Common => write!(f, "The value is a common word: {exactly}."),
             Self::Word => f.write_str(
                 "The value looks like one word: it is redacted in every form, but not where a single space or line end \
@@ -64,10 +70,12 @@ pub fn of_value(value: &str) -> Option<Weakness> {
             let letters = squeezed_and_folded(value.as_bytes());
             Some(if parts::is_common(value) {
                 Weakness::Common
-            } else if !letters.is_empty() && letters.iter().all(u8::is_ascii_digit) {
+            } else if (1..parts::ENOUGH_DIGITS).contains(&letters.len()) && letters.iter().all(u8::is_ascii_digit) {
                 Weakness::Numeric
-            } else {
+            } else if letters.len() < parts::ENOUGH {
                 Weakness::Short
+            } else {
+                Weakness::Repetitive
             })
         }
     }
@@ -113,17 +121,39 @@ mod tests {
     use super::*;
     use crate::domain::Secret;
 
+    /// Shared with the web UI, which warns by the same rules while a value is typed.
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        warnings: BTreeMap<String, String>,
+        common: Vec<String>,
+        values: Vec<Vector>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        value: String,
+        weakness: Option<String>,
+    }
+
     #[test]
-    fn a_value_is_weak_below_the_limits_and_not_at_them() {
-        assert_eq!(of_value("hK3x9Qz"), Some(Weakness::Short));
-        assert_eq!(of_value("hK3x9Qz7"), None);
-        assert_eq!(of_value("--hK3x9Qz--"), Some(Weakness::Short));
-        assert_eq!(of_value("48151623421"), Some(Weakness::Numeric));
-        assert_eq!(of_value("481516234210"), Some(Weakness::Word));
-        assert_eq!(of_value("5432"), Some(Weakness::Numeric));
-        assert_eq!(of_value("Password"), Some(Weakness::Common));
-        assert_eq!(of_value("kangaroos"), Some(Weakness::Word));
-        assert_eq!(of_value("aaaaaaaaaaaaaaaa"), Some(Weakness::Short));
+    fn values_are_weak_as_the_shared_table_has_it() {
+        let table = include_str!("../../../tests/vectors/weak_values.json");
+        let vectors: Vectors = serde_json::from_str(table).unwrap();
+        let kinds = [
+            ("short", Weakness::Short),
+            ("numeric", Weakness::Numeric),
+            ("repetitive", Weakness::Repetitive),
+            ("common", Weakness::Common),
+            ("word", Weakness::Word),
+        ];
+        let words = kinds.iter().map(|(name, weakness)| ((*name).to_owned(), weakness.to_string())).collect();
+        assert_eq!(vectors.warnings, words);
+        assert_eq!(vectors.common, parts::COMMON);
+        for Vector { value, weakness } in vectors.values {
+            let found = of_value(&value);
+            let name = kinds.iter().find(|(_, kind)| found.as_ref() == Some(kind)).map(|(name, _)| (*name).to_owned());
+            assert_eq!(name, weakness, "{value:?}");
+        }
     }
 
     #[test]

@@ -75,8 +75,8 @@ fn bucket(object: &mut Object<'_>, bucket: &Bucket) {
     duration_members(object, bucket.durations);
 }
 
-/// Values that agents asked for, profiles that only wait for their lock, and executions that look like a leak: how many
-/// there are, and the newest of each.
+/// Values that agents asked for, profiles that only wait for their lock, those that are suspended, and executions that look
+/// like a leak: how many there are, and the newest of each.
 fn attention(
     object: &mut Object<'_>,
     overview: &Overview,
@@ -97,18 +97,27 @@ fn attention(
     // Oldest first, so the newest are at the end.
     let ready: Vec<&ProfileRecord> =
         profiles.iter().rev().filter(|profile| is_ready(profile, credentials, now)).collect();
-    object.object("profiles_ready", |object| {
-        object.number("count", count(ready.len()));
-        object.objects("profiles", ready.iter().take(NAMED), |object, profile| {
-            object.text("id", profile.id.as_str());
-            object.text("description", &profile.description);
-            object.text("described_by", profile.described_by.as_str());
-        });
-    });
+    object.object("profiles_ready", |object| named_profiles(object, &ready));
+    let suspended: Vec<&ProfileRecord> = profiles.iter().rev().filter(|profile| is_held(profile, now)).collect();
+    object.object("profiles_suspended", |object| named_profiles(object, &suspended));
     object.object("suspicious", |object| {
         object.number("count", overview.suspicious);
         object.objects("executions", &overview.suspicious_newest, views::listed_execution);
     });
+}
+
+fn named_profiles(object: &mut Object<'_>, profiles: &[&ProfileRecord]) {
+    object.number("count", count(profiles.len()));
+    object.objects("profiles", profiles.iter().take(NAMED), |object, profile| {
+        object.text("id", profile.id.as_str());
+        object.text("description", &profile.description);
+        object.text("described_by", profile.described_by.as_str());
+    });
+}
+
+/// Whether a person has to lift a suspension before a profile runs anything: one that has ended for good waits for nobody.
+fn is_held(profile: &ProfileRecord, now: Timestamp) -> bool {
+    profile.suspended && profile.status(now) == ProfileStatus::Locked
 }
 
 /// Whether a profile has credentials, all of them with values, and no lock. `credentials` are sorted by name.

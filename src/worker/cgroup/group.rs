@@ -245,7 +245,6 @@ mod tests {
             assert_eq!(group.out_of_memory(), told, "{events}");
             assert_eq!(group.killed_for_memory(), Some(events.contains("oom_kill 3")), "{events}");
         }
-        assert_eq!(group(true, &[]).1.killed_for_memory(), None);
         let limit = 100_u64 << 20;
         for (kills, most, told) in [
             (1, limit, true),

@@ -58,7 +58,8 @@ export async function open(context, server, path = '/') {
     if (new URL(request.url()).origin !== origin) faults.push(`request to ${request.url()}`);
   });
   page.faults = faults;
-  page.setDefaultTimeout(30_000);
+  // For a machine with much else to do: nothing here takes a second where there is not.
+  page.setDefaultTimeout(120_000);
   await page.goto(server.url + path);
   return page;
 }

@@ -30,16 +30,41 @@ export function world({ setUp = true, prepare = async () => undefined } = {}) {
     it.pages.push(page);
     return page;
   };
-  /** A page of a browser that is signed in; `hash` is the page, such as `profiles/ark_…`. */
+  /** A page of a browser that is signed in, with its frame there; `hash` is the page, such as `profiles/ark_…`. */
   it.at = async (hash, options = {}) => {
     const context = await it.browser.person(options);
     const admin = options.own ? await Admin.of(it.server) : it.admin;
     await admin.lend(context);
     const page = await open(context, it.server, `/#/${hash}`);
     it.pages.push(page);
+    await page.locator('main h1').first().waitFor();
     return page;
   };
   return it;
+}
+
+/** Does something that a notice tells of. A notice leaves by itself, so it is waited for from before on. */
+export async function noticed(page, text, act) {
+  const notice = page.locator('.notices').getByText(text);
+  await Promise.all([notice.waitFor(), act()]);
+}
+
+/** Goes to a page by its keys, as often as it takes: a second key that comes too late is none. */
+export async function goBy(page, key, heading) {
+  const there = page.getByRole('heading', { name: heading, exact: true, level: 1 });
+  for (let tries = 0; tries < 20; tries += 1) {
+    await page.keyboard.press('g');
+    await page.keyboard.press(key);
+    const came = await there.waitFor({ timeout: 3000 }).then(() => true, () => false);
+    if (came) return;
+  }
+  assert.fail(`g ${key} does not lead to ${heading}`);
+}
+
+/** Presses Escape until `dialog` is gone. */
+export async function escape(page, dialog = page.getByRole('dialog')) {
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
 }
 
 export async function logIn(page, password = PASSWORD) {

@@ -4,6 +4,7 @@
 //! acted on (EG-5).
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
@@ -12,6 +13,8 @@ use super::notify::{Call, Listener};
 
 /// Longest socket address (`sockaddr_storage`), in bytes.
 const MAX_ADDRESS_BYTES: usize = 128;
+/// Of `/proc/PID/status`, to behind the parent's number: the name before it has at most 64 bytes, each as four when escaped.
+const STATUS_HEAD_BYTES: usize = 1024;
 
 /// `count` bytes at `address` in the caller's memory.
 pub(super) fn memory(listener: &Listener, call: &Call, address: u64, count: usize) -> Result<Vec<u8>, Errno> {
@@ -92,7 +95,10 @@ pub(super) fn sockets_of(processes: impl Iterator<Item = i32>) -> std::collectio
 
 /// The process that a thread belongs to, and that one's parent.
 pub(super) fn process_and_parent(thread: i32) -> Option<(i32, i32)> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    // Both fields are among the first, and the kernel makes the rest anew for each read.
+    let mut head = [0; STATUS_HEAD_BYTES];
+    let count = File::open(format!("/proc/{thread}/status")).ok()?.read(&mut head).ok()?;
+    let status = String::from_utf8_lossy(head.get(..count)?);
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     Some((field("Tgid:")?, field("PPid:")?))
 }

@@ -72,6 +72,8 @@ pub(super) struct EgressConfig {
     pub(super) server_port: Option<u16>,
     /// Name servers to ask; those of the machine, if there are none.
     pub(super) name_servers: Vec<SocketAddr>,
+    /// The process that forks those of executions; it and the guard are nobody's script.
+    pub(super) fork_server: i32,
 }
 
 /// What is known of one execution.
@@ -106,6 +108,8 @@ pub(super) struct Egress {
     scripts: HashMap<u64, Script>,
     /// The fork that a process belongs to: the main processes of executions.
     mains: HashMap<i32, u64>,
+    /// Where looking upwards for one ends: the fork server, and the guard.
+    ends: [i32; 2],
     watchlist: Watchlist,
     /// Executions that go on asking for more processes than they may have.
     bombs: Vec<u64>,
@@ -124,6 +128,7 @@ impl Egress {
             traffic: Traffic::new(),
             scripts: HashMap::new(),
             mains: HashMap::new(),
+            ends: [config.fork_server, nix::unistd::getpid().as_raw()],
             watchlist: Watchlist::default(),
             bombs: Vec::new(),
         };
@@ -233,6 +238,10 @@ impl Egress {
         for _ in 0..DEEPEST {
             if let Some(&fork) = self.mains.get(&process) {
                 return Some(fork);
+            }
+            // The fork server asks most of all: for each fork.
+            if self.ends.contains(&process) {
+                return None;
             }
             let (group, parent) = caller::process_and_parent(process)?;
             if let Some(&fork) = self.mains.get(&group) {

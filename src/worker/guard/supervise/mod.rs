@@ -111,7 +111,11 @@ impl Guard {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(why("no epoll"))?;
         let signals = SignalFd::with_flags(&keeper::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(why("no signal descriptor"))?;
-        let config = EgressConfig { server_port: args.server_port, name_servers: args.name_servers.clone() };
+        let config = EgressConfig {
+            server_port: args.server_port,
+            name_servers: args.name_servers.clone(),
+            fork_server: fork_server.pid().as_raw(),
+        };
         let egress = listener.map(|listener| Egress::new(listener, &config, &epoll)).transpose()?;
         Ok(Self {
             epoll,

@@ -5,6 +5,7 @@ const answers: (() => Response)[] = [];
 const asked: [string, RequestInit][] = [];
 let ended: ReturnType<typeof vi.fn<() => Promise<void>>>;
 let reached: boolean[];
+let sessions: number;
 
 const json = (status: number, body: unknown, headers = {}) => () => new Response(JSON.stringify(body), { status, headers });
 const refused = json(401, { type: 'urn:airlock:problem:unauthorized', title: 'Unauthorized', detail: 'Log in.' });
@@ -13,7 +14,8 @@ beforeEach(() => {
   answers.length = asked.length = 0;
   reached = [];
   ended = vi.fn(() => Promise.resolve());
-  observe({ sessionEnded: ended, reached: (answered) => reached.push(answered) });
+  sessions = 1;
+  observe({ sessionEnded: ended, sessions: () => sessions, reached: (answered) => reached.push(answered) });
   vi.stubGlobal('fetch', (url: URL, init: RequestInit) => {
     asked.push([url.pathname + url.search, init]);
     const answer = answers.shift();
@@ -64,6 +66,25 @@ describe('a call', () => {
     await expect(call('GET', 'x')).rejects.toBeInstanceOf(Unreachable);
     await expect(call('GET', 'x')).rejects.toMatchObject({ status: 500 });
     expect(reached).toEqual([false, false, true]);
+  });
+
+  it('takes an answer that breaks off for a server that is away', async () => {
+    const broken = new ReadableStream({ start: (controller) => controller.error(new TypeError('gone')) });
+    answers.push(() => new Response(broken, { status: 200 }));
+    await expect(call('GET', 'x')).rejects.toBeInstanceOf(Unreachable);
+    expect(reached).toEqual([false]);
+  });
+
+  it('does not take a late refusal of a former session for the end of the present one', async () => {
+    answers.push(
+      () => {
+        sessions += 1;
+        return refused();
+      },
+      json(200, 'with the new one'),
+    );
+    expect(await call('GET', 'x')).toBe('with the new one');
+    expect(ended).not.toHaveBeenCalled();
   });
 });
 

@@ -30,6 +30,8 @@ export class Unreachable extends Error {
 export interface Observer {
   /** The session is over. Resolves once there is another, and the call is then made again. */
   sessionEnded(): Promise<void>;
+  /** How many sessions there were: what a call of a former one was told says nothing about the present one. */
+  sessions(): number;
   /** Whether the last call got an answer. */
   reached(answered: boolean): void;
 }
@@ -39,6 +41,9 @@ let observer: Observer | undefined;
 export function observe(by: Observer): void {
   observer = by;
 }
+
+/** No call takes so long: the longest wait that is asked for is 20 seconds. Who has not answered by then is not there. */
+const GIVE_UP_MS = 60_000;
 
 export interface Options {
   body?: unknown;
@@ -52,32 +57,43 @@ export function address(path: string): URL {
 }
 
 export async function call<T>(method: string, path: string, options: Options = {}): Promise<T> {
+  const sessions = observer?.sessions();
   const response = await send(method, path, options);
   if (!response.ok) {
-    const refusal = await problem(response);
+    const refusal = problem(response);
     // A wrong password is a 401 too, of another kind.
     if (refusal.kind !== 'unauthorized' || options.anonymous || !observer) throw refusal;
-    await observer.sessionEnded();
+    if (observer.sessions() === sessions) await observer.sessionEnded();
     return call<T>(method, path, options);
   }
-  const text = await response.text();
-  return (text === '' ? undefined : parse(text)) as T;
+  return (response.text === '' ? undefined : parse(response.text)) as T;
 }
 
-async function send(method: string, path: string, { body, signal }: Options): Promise<Response> {
+interface Answered {
+  ok: boolean;
+  status: number;
+  headers: Headers;
+  text: string;
+}
+
+/** One exchange, to its last byte: a server that goes in the middle of an answer is as unreachable as one that was gone. */
+async function send(method: string, path: string, { body, signal }: Options): Promise<Answered> {
   const init: RequestInit = { method, credentials: 'same-origin', cache: 'no-store', redirect: 'error' };
-  if (signal) init.signal = signal;
+  const late = AbortSignal.timeout(GIVE_UP_MS);
+  init.signal = signal ? AbortSignal.any([signal, late]) : late;
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { 'content-type': 'application/json' };
   }
   try {
     const response = await fetch(address(path), init);
+    const { ok, status, headers } = response;
+    const text = await response.text();
     // A proxy that stands in for a server that is gone says 502 or 504.
-    const answered = response.status !== 502 && response.status !== 504;
+    const answered = status !== 502 && status !== 504;
     observer?.reached(answered);
     if (!answered) throw new Unreachable();
-    return response;
+    return { ok, status, headers, text };
   } catch (error) {
     if (signal?.aborted || error instanceof Unreachable) throw error;
     observer?.reached(false);
@@ -85,10 +101,10 @@ async function send(method: string, path: string, { body, signal }: Options): Pr
   }
 }
 
-async function problem(response: Response): Promise<Problem> {
+function problem(response: Answered): Problem {
   let body: Record<string, unknown> = {};
   try {
-    const read: unknown = await response.json();
+    const read: unknown = JSON.parse(response.text);
     if (typeof read === 'object' && read !== null) body = read as Record<string, unknown>;
   } catch {
     // Not JSON: the status has to do.

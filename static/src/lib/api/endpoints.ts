@@ -79,6 +79,7 @@ export const profiles = {
   lock: (id: string) => admin<KeyedProfile>('POST', profile(id, '/lock')),
   regenerate: (id: string) => admin<KeyedProfile>('POST', profile(id, '/regenerate-key')),
   revoke: (id: string) => admin<Profile>('POST', profile(id, '/revoke')),
+  suspend: (id: string) => admin<Profile>('PUT', profile(id), { body: { suspended: true } }),
   /** Lifts a suspension. */
   resume: (id: string) => admin<Profile>('PUT', profile(id), { body: { suspended: false } }),
 };

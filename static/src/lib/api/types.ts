@@ -155,6 +155,7 @@ export interface Overview {
   attention: {
     values_wanted: { count: number; credentials: Pick<Credential, 'name' | 'description' | 'described_by'>[] };
     profiles_ready: { count: number; profiles: Pick<Profile, 'id' | 'description' | 'described_by'>[] };
+    profiles_suspended: { count: number; profiles: Pick<Profile, 'id' | 'description' | 'described_by'>[] };
     suspicious: { count: number; executions: ListedExecution[] };
   };
   /** How many there are. */

@@ -1,8 +1,11 @@
 // Data that a page shows and keeps fresh: loaded at once, again after a while, and when the server came back. Nothing is
 // asked for while the page is hidden.
 import { untrack } from 'svelte';
-import { Unreachable } from '../api/client';
+import { Problem, Unreachable } from '../api/client';
 import { connection } from './connection.svelte';
+
+/** After a fault of the server's own, which may be over by then. */
+const RETRY_MS = 5000;
 
 export class Live<T> {
   data = $state.raw<T>();
@@ -38,8 +41,7 @@ export function live<T>(load: (signal: AbortSignal) => Promise<T>, every?: (data
     const control = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
 
-    const later = (data: T) => {
-      const ms = every?.(data);
+    const later = (ms: number | undefined) => {
       if (ms !== undefined) timer = setTimeout(() => void (document.hidden ? onceShown() : run()), ms);
     };
     const onceShown = () =>
@@ -49,11 +51,12 @@ export function live<T>(load: (signal: AbortSignal) => Promise<T>, every?: (data
         const data = await load(control.signal);
         if (control.signal.aborted) return;
         state.set(data);
-        later(data);
+        later(every?.(data));
       } catch (error) {
         if (control.signal.aborted) return;
-        // While the server is away the last data stay; the banner says so.
+        // While the server is away the last data stay; the banner says so, and its return loads anew.
         if (!(error instanceof Unreachable && untrack(() => state.data !== undefined))) state.error = error as Error;
+        if (!(error instanceof Unreachable)) later(again(error));
       }
     };
     void run();
@@ -63,4 +66,11 @@ export function live<T>(load: (signal: AbortSignal) => Promise<T>, every?: (data
     };
   });
   return state;
+}
+
+/** In how many milliseconds it is worth to ask again what was answered so; never, when it was the question that was wrong. */
+function again(error: unknown): number | undefined {
+  if (error instanceof Problem && error.status < 500 && error.status !== 429) return undefined;
+  const asked = error instanceof Problem ? error.retryAfter : undefined;
+  return Math.max(RETRY_MS, (asked ?? 0) * 1000);
 }

@@ -8,6 +8,8 @@ class SessionState {
   phase = $state<Phase>('starting');
   /** Set while it ended under the user's hands: the page stays, a dialog asks for the password. */
   expired = $state(false);
+  /** How many were opened here. */
+  opened = 0;
   #waiting: (() => void)[] = [];
 
   /** Finds out at the start. Throws when the server can't be asked. */
@@ -58,6 +60,7 @@ class SessionState {
 
   #opened(): void {
     this.phase = 'open';
+    this.opened += 1;
     this.expired = false;
     const waiting = this.#waiting;
     this.#waiting = [];

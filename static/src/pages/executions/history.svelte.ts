@@ -15,13 +15,13 @@ const PAGE = 100;
 /** Executions beyond the newest page that are looked after each time. */
 const BEYOND = 5;
 
-
 export class History {
   items = $state.raw<ListedExecution[]>([]);
   complete = $state(false);
   #cursor: string | undefined;
   #filter: Filter | undefined;
-  #loading = false;
+  /** The older page that is on its way. One of a list that was begun anew since would leave a gap, so it is dropped. */
+  #loading: object | undefined;
 
   async refresh(filter: Filter, signal: AbortSignal): Promise<void> {
     const page = await api.page(asked(filter), signal);
@@ -32,6 +32,7 @@ export class History {
     if (merged) {
       this.items = merged;
     } else {
+      this.#loading = undefined;
       this.items = page.executions;
       this.#cursor = page.next_cursor;
       this.complete = page.next_cursor === undefined;
@@ -39,21 +40,20 @@ export class History {
     await this.#lookAfter(page.executions.at(-1)?.execution_id, signal);
   }
 
-  /** Loads the next older page. */
+  /** Loads the next older page, unless it is on its way. */
   async more(): Promise<void> {
-    const filter = this.#filter;
-    if (this.#loading || this.#cursor === undefined || !filter) return;
-    this.#loading = true;
+    if (this.#loading || this.#cursor === undefined || !this.#filter) return;
+    const mine = (this.#loading = {});
     try {
-      const page = await api.page({ ...asked(filter), cursor: this.#cursor });
-      if (this.#filter !== filter && !sameFilter(this.#filter, filter)) return;
+      const page = await api.page({ ...asked(this.#filter), cursor: this.#cursor });
+      if (this.#loading !== mine) return;
       this.items = [...this.items, ...page.executions];
       this.#cursor = page.next_cursor;
       this.complete = page.next_cursor === undefined;
     } catch {
-      // It is asked for again at the next scroll; the refresh says what is wrong.
+      // Asked for again as long as the end is in sight; the refresh says what is wrong.
     } finally {
-      this.#loading = false;
+      if (this.#loading === mine) this.#loading = undefined;
     }
   }
 
