@@ -239,7 +239,8 @@ impl Scanner<'_> {
             if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| place.end <= known.end) {
                 continue;
             }
-            for (run, decoded) in runs::decoded(self.text, &zone, place.clone()) {
+            let core = squeezed.origin(self.text, zone.core());
+            for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
                 for decoded in &decoded {
                     if let Some(kind) = decoded.compressed {
                         end = end.max(run.end());

@@ -125,22 +125,35 @@ impl Run {
         (self, dropped)
     }
 
-    /// Without those of the last `tail` characters that follow the encoded text, if one can tell.
+    /// Without those of the last `tail` characters, and of the quad before them, that follow the encoded text, if one can
+    /// tell: of a text that is not spaced, what stands apart. In one that is, or over a line end, padding says so.
     fn without_tail(mut self, text: &[u8], tail: usize) -> Self {
         let core = self.len().saturating_sub(tail);
-        let spaced = (0..core.saturating_sub(1)).any(|index| !self.touches_next(index));
-        let ends = |index: usize| match (self.places.get(index), self.places.get(index + 1)) {
-            (Some(one), Some(other)) => {
-                let gap = text.get(one.min(other) + 1..*one.max(other)).unwrap_or_default();
-                if spaced { gap.contains(&b'=') } else { !gap.is_empty() }
+        let last_quad = core.saturating_sub(4);
+        let spaced = (0..last_quad).any(|index| !self.touches_next(index));
+        let ends = |index: usize| {
+            let (Some(one), Some(other)) = (self.places.get(index), self.places.get(index + 1)) else { return false };
+            let gap = text.get(one.min(other) + 1..*one.max(other)).unwrap_or_default();
+            if gap.is_empty() || gap.contains(&b'=') {
+                return !gap.is_empty();
             }
-            _ => false,
+            let wrapped = gap.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+            !spaced && !(wrapped && (index + 1 < core || self.is_padded(text, index + 1)))
         };
-        if let Some(end) = (core.saturating_sub(1)..self.len()).find(|index| ends(*index)) {
+        if let Some(end) = (last_quad..self.len()).find(|index| ends(*index)) {
             self.characters.truncate(end + 1);
             self.places.truncate(end + 1);
         }
         self
+    }
+
+    /// Whether padding follows the characters that stand side by side from `index` on.
+    fn is_padded(&self, text: &[u8], index: usize) -> bool {
+        let last = (index..self.len()).find(|index| !self.touches_next(*index)).unwrap_or(index);
+        let place = |index: usize| self.places.get(index).copied();
+        let forwards = place(0) <= place(1);
+        let next = place(last).and_then(|at| if forwards { at.checked_add(1) } else { at.checked_sub(1) });
+        next.and_then(|at| text.get(at)) == Some(&b'=')
     }
 
     /// With the characters of its first quad that are missing: `before` ones came before it, of those that count.
@@ -198,8 +211,13 @@ fn quintet(byte: u8) -> u8 {
     if byte.is_ascii_uppercase() { byte - b'A' } else { byte.wrapping_sub(b'2').wrapping_add(26) & 31 }
 }
 
-/// What the zone, which is `place` of `text`, decodes to, with the runs that it was decoded from.
-pub(in crate::sanitizer) fn decoded(text: &[u8], zone: &Zone, place: Range<usize>) -> Vec<(Run, Vec<Decoded>)> {
+/// What the zone, which is `place` of `text` and certainly `core` of it, decodes to, with the runs that it was decoded from.
+pub(in crate::sanitizer) fn decoded(
+    text: &[u8],
+    zone: &Zone,
+    place: Range<usize>,
+    core: Range<usize>,
+) -> Vec<(Run, Vec<Decoded>)> {
     let mut all = Vec::new();
     let mut add = |run: Run, fill: &dyn Fn(&Run, &mut Vec<Decoded>)| {
         let mut decoded = Vec::new();
@@ -251,12 +269,12 @@ pub(in crate::sanitizer) fn decoded(text: &[u8], zone: &Zone, place: Range<usize
     }
     // With the characters of the alphabet that are neither letters nor digits, if nothing else stands between.
     let whole = |byte: &u8| in_alphabet(*byte) || matches!(byte, b'\r' | b'\n');
-    let inside = text.get(place.clone()).unwrap_or_default();
+    let inside = text.get(core.clone()).unwrap_or_default();
     if matches!(zone.kind, Kind::Base64 | Kind::Backwards) && inside.iter().all(whole) {
-        let before = text.get(..place.start).unwrap_or_default().iter().rev().take(LONGEST_RUN);
-        let after = text.get(place.end..).unwrap_or_default().iter().take(LONGEST_RUN);
+        let before = text.get(..core.start).unwrap_or_default().iter().rev().take(LONGEST_RUN);
+        let after = text.get(core.end..).unwrap_or_default().iter().take(LONGEST_RUN);
         let range =
-            place.start - before.take_while(|b| whole(b)).count()..place.end + after.take_while(|b| whole(b)).count();
+            core.start - before.take_while(|b| whole(b)).count()..core.end + after.take_while(|b| whole(b)).count();
         if text.get(range.clone()).is_some_and(|run| run.iter().any(|byte| matches!(byte, b'+' | b'/' | b'-' | b'_'))) {
             let run = Run::gathered(text, range, in_alphabet);
             let run = if zone.kind == Kind::Backwards { run.reversed() } else { run };

@@ -89,6 +89,15 @@ pub(in crate::sanitizer) struct Zone {
     pub(in crate::sanitizer) last: usize,
 }
 
+impl Zone {
+    /// The part of `range` that certainly belongs to it.
+    pub(in crate::sanitizer) fn core(&self) -> Range<usize> {
+        let (before, after) =
+            if self.kind == Kind::Backwards { (self.last, self.first) } else { (self.first, self.last) };
+        self.range.start + before..self.range.end - after
+    }
+}
+
 /// The zones of a squeezed text, by kind in order of their places.
 pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
     let mut finder = Finder { squeezed, ends: [0; 10], found: Vec::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::spell::{TRANSFORMS, base64};
+use super::spell::{TRANSFORMS, base64, hex, wrapped};
 use super::*;
 
 type Transform = &'static (&'static str, fn(&str) -> String);
@@ -181,4 +181,47 @@ fn text_right_after_compressed_data_stays() {
     let spelled = base64(&super::spell::zlib(b"xx A0aAaaAaAAaaaa000a12"));
     let shown = scrub(&[("KEY", "A0aAaaAaAAaaaa000a12")], &format!("{spelled} and more follows"));
     assert!(shown.starts_with("[REDACTED...0a12]") && shown.ends_with(" and more follows"), "{shown}");
+}
+
+#[test]
+fn three_steps_that_once_got_through_are_found() {
+    for (inner, outer, form) in [("base64, two bytes before", "base64 reversed", "upper case")] {
+        for value in VALUES {
+            let spell = |name: &str| named(&[name])[0].1;
+            let spelled = spell("binary")(&spell(outer)(&spell(inner)(&spell(form)(value))));
+            let shown = scrub(&[("KEY", value)], &format!("it is: {spelled} end"));
+            assert!(!is_left(&spelled, &shown), "binary of {outer} of {inner} of {form} of {value}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_word_beside_something_encoded_stays() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
+    let twice = base64(base64(value.as_bytes()).as_bytes());
+    let backwards: String = twice.chars().rev().collect();
+    for (before, after) in [("now ", " then"), ("now\n", "\nthen"), ("a=", " 0000"), ("a b c ", ", 1")] {
+        for spelled in [&twice, &backwards] {
+            let shown = scrub(&[("KEY", value)], &format!("{before}{spelled}{after}"));
+            let rest =
+                shown.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).map(|rest| rest.trim_matches('='));
+            assert_eq!(rest, Some("[REDACTED...9Pq8]"), "{before}{spelled}{after}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn the_last_characters_of_something_encoded_may_be_on_a_line_of_their_own() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq";
+    for before in ["", "x", "xy"] {
+        let spelled = wrapped(&base64(format!("{before}{}", hex(value.as_bytes())).as_bytes()), 76);
+        assert_eq!(spelled.lines().last().map(str::len), Some(4), "{spelled}");
+        let backwards: String = spelled.chars().rev().collect();
+        for after in ["", "\n", " end"] {
+            for spelled in [&spelled, &backwards] {
+                let shown = scrub(&[("KEY", value)], &format!("{spelled}{after}"));
+                assert!(shown.contains("[REDACTED...") && !is_left(spelled, &shown), "{spelled}: {shown}");
+            }
+        }
+    }
 }
