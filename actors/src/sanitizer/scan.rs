@@ -17,6 +17,8 @@ pub(super) const LONGEST_GAP: usize = 16;
 /// What one compressed text may expand to, in bytes; all of them in one text may expand to that and so many times the text.
 const EXPANDED: usize = 2 * 1024 * 1024;
 const EXPANDED_TIMES: usize = 16;
+/// Hits before one that are looked at to see whether it is another way to find the same.
+const NEAR: usize = 16;
 /// Attempts at compressed data that begins inside other such data.
 const MOST_COMPRESSED: usize = 8;
 /// What may be decoded of one text: so many times its own bytes, and this many more. An ordinary text never gets there.
@@ -225,6 +227,7 @@ impl Scanner<'_> {
         // What was found to be a value as a whole need not be decoded.
         let mut known: Vec<Range<usize>> = scan.found.iter().map(|found| found.range.clone()).collect();
         known.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let direct = scan.found.len();
         // Of compressed data in compressed data hardly more than one is any: each attempt costs what it is long.
         let (mut attempts, mut end) = (0, 0);
         for zone in zones {
@@ -235,11 +238,11 @@ impl Scanner<'_> {
                     continue;
                 }
             }
-            let first = known.partition_point(|known| known.start <= place.start);
-            if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| place.end <= known.end) {
+            let core = squeezed.origin(self.text, zone.core());
+            let first = known.partition_point(|known| known.start <= core.start);
+            if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| core.end <= known.end) {
                 continue;
             }
-            let core = squeezed.origin(self.text, zone.core());
             for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
                 for decoded in &decoded {
                     if let Some(kind) = decoded.compressed {
@@ -257,6 +260,24 @@ impl Scanner<'_> {
                 }
             }
         }
+        // What was found as it is, and again in what it decodes to, is one: the second may have a letter more or less.
+        let decoded = scan.found.split_off(direct);
+        let again = |found: &Found, before: &Found| {
+            let (one, other) = (&found.range, &before.range);
+            found.part == before.part
+                && one.start < other.end
+                && other.start < one.end
+                && other.start <= one.start + LONGEST_GAP + 1
+                && one.end <= other.end + LONGEST_GAP + 1
+        };
+        // In order of their places, so that only those near it are looked at.
+        scan.found.sort_unstable_by_key(|found| found.range.start);
+        let near = |found: &Found| {
+            let end = scan.found.partition_point(|before| before.range.start < found.range.end);
+            scan.found.get(end.saturating_sub(NEAR)..end).unwrap_or_default().iter().any(|before| again(found, before))
+        };
+        let kept: Vec<Found> = decoded.into_iter().filter(|found| !near(found)).collect();
+        scan.found.extend(kept);
     }
 
     fn integers(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {

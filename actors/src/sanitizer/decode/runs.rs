@@ -267,14 +267,14 @@ pub(in crate::sanitizer) fn decoded(
             Kind::Compressed => {}
         }
     }
-    // With the characters of the alphabet that are neither letters nor digits, if nothing else stands between.
+    // With the characters of the alphabet that are neither letters nor digits, wherever nothing else stands between.
     let whole = |byte: &u8| in_alphabet(*byte) || matches!(byte, b'\r' | b'\n');
-    let inside = text.get(core.clone()).unwrap_or_default();
-    if matches!(zone.kind, Kind::Base64 | Kind::Backwards) && inside.iter().all(whole) {
-        let before = text.get(..core.start).unwrap_or_default().iter().rev().take(LONGEST_RUN);
-        let after = text.get(core.end..).unwrap_or_default().iter().take(LONGEST_RUN);
-        let range =
-            core.start - before.take_while(|b| whole(b)).count()..core.end + after.take_while(|b| whole(b)).count();
+    let mut from = core.start;
+    while matches!(zone.kind, Kind::Base64 | Kind::Backwards) && from < core.end {
+        let before = text.get(..from).unwrap_or_default().iter().rev().take(LONGEST_RUN);
+        let after = text.get(from..).unwrap_or_default().iter().take(LONGEST_RUN);
+        let range = from - before.take_while(|b| whole(b)).count()..from + after.take_while(|b| whole(b)).count();
+        from = range.end + 1;
         if text.get(range.clone()).is_some_and(|run| run.iter().any(|byte| matches!(byte, b'+' | b'/' | b'-' | b'_'))) {
             let run = Run::gathered(text, range, in_alphabet);
             let run = if zone.kind == Kind::Backwards { run.reversed() } else { run };
