@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 use super::encode;
 use super::form::Form;
 use super::index::{Builder, Index, SHORTEST};
-use super::marker::Markers;
 use super::parts::{self, Freedom, Part};
 use super::scan::gaps;
 use super::squeeze::squeezed_and_folded;
@@ -54,13 +53,11 @@ pub(super) struct Needles {
     /// What is searched for as it is, and is neither short nor long.
     pub(super) raw: Index,
     pub(super) exact: Exact,
-    /// What the values are replaced by.
-    pub(super) markers: Markers,
 }
 
 impl Needles {
     /// Compiles the values, each with the number of its credential.
-    pub(super) fn compile<'a>(values: impl Iterator<Item = (u32, &'a str)>, markers: Markers) -> Self {
+    pub(super) fn compile<'a>(values: impl Iterator<Item = (u32, &'a str)>) -> Self {
         let mut builder = Builder::default();
         let mut raw = Builder::default();
         let mut exact: Vec<(Zeroizing<Vec<u8>>, u32, Form)> = Vec::new();
@@ -92,7 +89,7 @@ impl Needles {
             longest_gap = longest_gap.max(gap);
             known.push(Known { part, credential, letters, gap });
         }
-        Self { known, longest_gap, index: builder.build(), raw: raw.build(), exact: Exact::compile(exact), markers }
+        Self { known, longest_gap, index: builder.build(), raw: raw.build(), exact: Exact::compile(exact) }
     }
 
     pub(super) fn known(&self, part: u32) -> Option<&Known> {

@@ -1,5 +1,4 @@
 mod clean;
-mod nested;
 mod properties;
 mod spell;
 mod work;
