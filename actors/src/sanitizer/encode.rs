@@ -137,6 +137,7 @@ fn numbers(bytes: &[u8], each: &mut impl FnMut(Form, &[u8])) {
     each(Form::Integers, spelled(|byte| byte.to_string()).as_bytes());
     each(Form::Integers, spelled(|byte| format!("{byte:03}")).as_bytes());
     each(Form::Integers, spelled(|byte| format!("{byte:o}")).as_bytes());
+    each(Form::Integers, spelled(|byte| format!("{byte:03o}")).as_bytes());
     each(Form::Integers, spelled(|byte| format!("0o{byte:o}")).as_bytes());
     each(Form::Integers, spelled(|byte| format!("{byte:08b}")).as_bytes());
     each(Form::Integers, spelled(|byte| format!("{byte:b}")).as_bytes());

@@ -1,6 +1,6 @@
 //! What of a text that goes on may belong to something that is not complete yet.
 
-use super::decode::{escapes, integers, runs};
+use super::decode::{escapes, integers, runs, zones};
 use super::needles::Needles;
 use super::scan::{LONGEST_GAP, Scan, is_letter};
 use super::squeeze::Squeezed;
@@ -24,8 +24,6 @@ impl Scan {
 /// Where to cut at `at` or before it, so that neither part is found to be something else than in the whole: not in a run of
 /// what may be encoded, nor in an escape.
 pub(super) fn cut_before(text: &[u8], at: usize) -> usize {
-    let mut inside = runs::runs(text).take_while(|run| run.start < at);
-    let at = inside.find(|run| at < run.end).map_or(at, |run| run.start);
     let at = runs::begin_of_word(text, at);
     escapes::Unescaped::new(text).map_or(at, |unescaped| unescaped.not_inside(at))
 }
@@ -53,9 +51,16 @@ pub(super) fn hold(needles: &Needles, text: &[u8], squeezed: &Squeezed, scan: &m
     }
     scan.hold_value(needles.exact.open_from(text));
     scan.hold_value(needles.raw.open_from(text));
-    scan.hold(runs::open_run(text));
-    let digits = letters.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits > 0 && gap <= LONGEST_GAP {
-        scan.hold(integers::open_list(text, squeezed.origin(text, letters.len() - digits..letters.len())));
+    let place = |letter: usize| squeezed.origin(text, letter..letter + 1).start;
+    if gap <= LONGEST_GAP {
+        let open = zones::open_zone(letters);
+        if open < letters.len() {
+            scan.hold(runs::begin_of_word(text, place(open)));
+        }
+        let digits = letters.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits > 0 {
+            scan.hold(integers::open_list(text, place(letters.len() - digits)..text.len()));
+        }
+        scan.hold(integers::open_hexadecimal(text));
     }
 }

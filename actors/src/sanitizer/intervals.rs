@@ -6,6 +6,8 @@ use std::ops::Range;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hit {
     pub(super) range: Range<usize>,
+    /// Where a text must be cut, if not behind it, so that it is still found.
+    pub(super) within: usize,
     /// Whose value it is; `None` when several's.
     pub(super) credential: Option<u32>,
     /// It goes on in the next one of the same credential, if that is this near: parts of one long value.
@@ -21,6 +23,7 @@ pub(super) fn merge(hits: impl Iterator<Item = Hit>) -> Vec<Hit> {
                 if last.credential != hit.credential {
                     last.credential = None;
                 }
+                last.within = last.within.min(hit.within);
                 if hit.range.end > last.range.end {
                     (last.range.end, last.reach) = (hit.range.end, hit.reach);
                 }
@@ -53,7 +56,7 @@ mod tests {
     use super::*;
 
     fn hit(range: Range<usize>, credential: u32, reach: usize) -> Hit {
-        Hit { range, credential: Some(credential), reach }
+        Hit { within: range.start, range, credential: Some(credential), reach }
     }
 
     #[test]
@@ -62,7 +65,7 @@ mod tests {
             merge([hit(0..3, 1, 0), hit(2..5, 1, 0), hit(5..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)].into_iter());
         assert_eq!(merged, [hit(0..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)]);
         let merged = merge([hit(0..9, 1, 0), hit(2..3, 2, 0)].into_iter());
-        assert_eq!(merged, [Hit { range: 0..9, credential: None, reach: 0 }]);
+        assert_eq!(merged, [Hit { range: 0..9, within: 0, credential: None, reach: 0 }]);
     }
 
     #[test]

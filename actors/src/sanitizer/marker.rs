@@ -12,6 +12,8 @@ pub(super) const OF_SEVERAL: &str = "[REDACTED]";
 const SHOWS_ITS_END: usize = 16;
 /// How many it shows.
 const SHOWN: usize = 4;
+/// Bytes of the longest marker.
+const LONGEST: usize = OPENING.len() + 3 + 4 * SHOWN + 1;
 
 /// The marker of a value.
 pub(super) fn of(value: &str) -> String {
@@ -23,55 +25,58 @@ pub(super) fn of(value: &str) -> String {
     format!("[REDACTED...{end}]")
 }
 
-/// What a text begins with.
-#[derive(Debug, PartialEq, Eq)]
-enum Beginning {
-    Marker(usize),
-    /// A marker's beginning, and then it ends.
-    Open,
-    Other,
+/// The markers that a set of values is replaced by. Anything else that looks like one is ordinary text: a script may write
+/// what it likes.
+#[derive(Debug)]
+pub(super) struct Markers(Vec<String>);
+
+impl Default for Markers {
+    fn default() -> Self {
+        Self(vec![OF_SEVERAL.to_owned()])
+    }
 }
 
-fn beginning(text: &[u8]) -> Beginning {
-    let Some(rest) = text.strip_prefix(OPENING) else {
-        return if OPENING.starts_with(text) { Beginning::Open } else { Beginning::Other };
-    };
-    match rest {
-        [] | [b'.'] | [b'.', b'.'] => Beginning::Open,
-        [b']', ..] => Beginning::Marker(OPENING.len() + 1),
-        [b'.', b'.', b'.', end @ ..] => {
-            let longest = end.get(..end.len().min(SHOWN * 4 + 1)).unwrap_or_default();
-            let valid = longest.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-            let mut characters = valid.char_indices().skip(SHOWN);
-            match characters.next() {
-                Some((at, ']')) => Beginning::Marker(OPENING.len() + 3 + at + 1),
-                Some(_) => Beginning::Other,
-                None if longest.len() < SHOWN * 4 + 1 => Beginning::Open,
-                None => Beginning::Other,
+impl Markers {
+    pub(super) fn of(values: impl Iterator<Item = String>) -> Self {
+        let mut all = Self::default().0;
+        all.extend(values);
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+
+    /// Those that stand in `text`, and where one begins that may go on after it (its length if none).
+    pub(super) fn find(&self, text: &[u8]) -> (Vec<Range<usize>>, usize) {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        for at in memchr::memmem::find_iter(text, OPENING) {
+            let rest = text.get(at..).unwrap_or_default();
+            let end = rest.iter().take(LONGEST).position(|byte| *byte == b']').map_or(0, |end| end + 1);
+            let marker = rest.get(..end).and_then(|marker| std::str::from_utf8(marker).ok()).unwrap_or_default();
+            let known = self.0.binary_search_by(|known| known.as_str().cmp(marker)).is_ok();
+            let len = if known { marker.len() } else { self.longer(rest) };
+            if len > 0 && found.last().is_none_or(|last| last.end <= at) {
+                found.push(at..at + len);
             }
         }
-        _ => Beginning::Other,
+        (found, self.open(text))
     }
-}
 
-/// The markers that stand in `text`, and where one begins that may go on after it (its length if none).
-pub(super) fn find(text: &[u8]) -> (Vec<Range<usize>>, usize) {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    let mut open = text.len();
-    for at in memchr::memmem::find_iter(text, OPENING) {
-        match beginning(text.get(at..).unwrap_or_default()) {
-            Beginning::Marker(len) if found.last().is_none_or(|last| last.end <= at) => found.push(at..at + len),
-            Beginning::Open => open = open.min(at),
-            _ => {}
-        }
+    /// The length of a marker that `text` begins with and that has a bracket among its last characters.
+    fn longer(&self, text: &[u8]) -> usize {
+        let bracketed = self.0.iter().filter(|known| known.matches(']').count() > 1);
+        bracketed.filter(|known| text.starts_with(known.as_bytes())).map(String::len).max().unwrap_or(0)
     }
-    let end = text.len().saturating_sub(OPENING.len() - 1);
-    for at in memchr::memchr_iter(b'[', text.get(end..).unwrap_or_default()) {
-        if beginning(text.get(end + at..).unwrap_or_default()) == Beginning::Open {
-            open = open.min(end + at);
-        }
+
+    fn open(&self, text: &[u8]) -> usize {
+        let first = text.len().saturating_sub(LONGEST - 1);
+        let end = text.get(first..).unwrap_or_default();
+        let begins = |at: &usize| {
+            let rest = end.get(*at..).unwrap_or_default();
+            let from = self.0.partition_point(|known| known.as_bytes() < rest);
+            self.0.get(from).is_some_and(|known| known.len() > rest.len() && known.as_bytes().starts_with(rest))
+        };
+        memchr::memchr_iter(b'[', end).find(begins).map_or(text.len(), |at| first + at)
     }
-    (found, open)
 }
 
 #[cfg(test)]
@@ -87,11 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn markers_are_found_and_what_may_become_one() {
-        let text = "a [REDACTED] b [REDACTED...é€]d] [REDACTED..] [REDACTED".as_bytes();
-        assert_eq!(find(text), (vec![2..12, 15..35], text.len() - 9));
-        assert_eq!(find(b"x[RED"), (vec![], 1));
-        assert_eq!(find(b"x[RED]"), (vec![], 6));
-        assert_eq!(find(b"[REDACTED...abc"), (vec![], 0));
+    fn markers_of_the_set_are_found_and_what_may_become_one() {
+        let markers = Markers::of(["[REDACTED...é€]d]", "[REDACTED...abcd]"].map(str::to_owned).into_iter());
+        let text = "a [REDACTED] b [REDACTED...é€]d] [REDACTED..] [REDACTED...1234] [REDACTED".as_bytes();
+        assert_eq!(markers.find(text), (vec![2..12, 15..35], text.len() - 9));
+        assert_eq!(markers.find(b"x[RED"), (vec![], 1));
+        assert_eq!(markers.find(b"x[RED]"), (vec![], 6));
+        assert_eq!(markers.find(b"[REDACTED...abc"), (vec![], 0));
+        assert_eq!(markers.find(b"[REDACTED...abx"), (vec![], 15));
+        assert_eq!(markers.find(b"[REDACTED...abcd][REDACTED...abcd]"), (vec![0..17, 17..34], 34));
     }
 }

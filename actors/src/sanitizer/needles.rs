@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::encode;
 use super::form::Form;
 use super::index::{Builder, Index, SHORTEST};
+use super::marker::Markers;
 use super::parts::{self, Freedom, Part};
 use super::scan::gaps;
 use super::squeeze::squeezed_and_folded;
@@ -53,11 +54,13 @@ pub(super) struct Needles {
     /// What is searched for as it is, and is neither short nor long.
     pub(super) raw: Index,
     pub(super) exact: Exact,
+    /// What the values are replaced by.
+    pub(super) markers: Markers,
 }
 
 impl Needles {
     /// Compiles the values, each with the number of its credential.
-    pub(super) fn compile<'a>(values: impl Iterator<Item = (u32, &'a str)>) -> Self {
+    pub(super) fn compile<'a>(values: impl Iterator<Item = (u32, &'a str)>, markers: Markers) -> Self {
         let mut builder = Builder::default();
         let mut raw = Builder::default();
         let mut exact: Vec<(Zeroizing<Vec<u8>>, u32, Form)> = Vec::new();
@@ -89,7 +92,7 @@ impl Needles {
             longest_gap = longest_gap.max(gap);
             known.push(Known { part, credential, letters, gap });
         }
-        Self { known, longest_gap, index: builder.build(), raw: raw.build(), exact: Exact::compile(exact) }
+        Self { known, longest_gap, index: builder.build(), raw: raw.build(), exact: Exact::compile(exact), markers }
     }
 
     pub(super) fn known(&self, part: u32) -> Option<&Known> {

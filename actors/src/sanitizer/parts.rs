@@ -10,8 +10,10 @@ pub(super) const ENOUGH: usize = 8;
 pub(super) const ENOUGH_DIGITS: usize = 12;
 /// Different letters and digits that a text needs to be told from a row of one, or of a few.
 pub(super) const ENOUGH_DIFFERENT: usize = 4;
-/// A line of a value of many lines, or a text inside a structured one, is searched for from this many on.
+/// A line of a value of many lines is searched for from this many on.
 const LINE: usize = 16;
+/// A part that is called a password or the like, from this many on.
+const SECRET: usize = 6;
 /// Letters and digits of a stretch of a long value: each stretch counts by itself, so that half a private key is one too.
 const STRETCH: usize = 96;
 /// Stretches of one value, at most: the stretches of a longer one are longer.
@@ -195,8 +197,8 @@ fn inner(value: &str) -> Vec<Zeroizing<String>> {
     if let Some(userinfo) = userinfo(value) {
         add(userinfo, ENOUGH);
         let password = userinfo.split_once(':').map_or(userinfo, |(_, password)| password);
-        add(password, 6);
-        add(&percent_decoded(password), 6);
+        add(password, SECRET);
+        add(&percent_decoded(password), SECRET);
         add(&percent_decoded(userinfo), ENOUGH);
     }
     for scheme in ["Bearer ", "Basic ", "Token ", "bearer ", "token "] {
@@ -219,22 +221,31 @@ fn inner(value: &str) -> Vec<Zeroizing<String>> {
     if value.starts_with(['{', '['])
         && let Ok(tree) = serde_json::from_str::<serde_json::Value>(value)
     {
-        leaves(&tree, &mut |leaf| {
-            if freedom(leaf) == Freedom::Any && !leaf.starts_with("http") {
-                add(leaf, LINE);
+        leaves(&tree, "", &mut |name, leaf| {
+            if names_a_secret(name) {
+                add(leaf, SECRET);
+            } else if freedom(leaf) == Freedom::Any && !leaf.starts_with("http") {
+                add(leaf, ENOUGH);
             }
         });
     }
-    for setting in value.split([';', ' ']) {
-        // `Server=…;Password=…` and `host=… password=…`.
+    for setting in value.split([';', ' ', '\n']) {
+        // `Server=…;Password=…`, `host=… password=…`, and lines of `DB_PASSWORD=…`.
         if let Some((key, secret)) = setting.split_once('=')
-            && ["password", "pwd", "secret", "accountkey", "sharedaccesskey"]
-                .contains(&key.trim().to_ascii_lowercase().as_str())
+            && names_a_secret(key)
         {
-            add(secret.trim_matches(['"', '\'', ' ']), 6);
+            add(secret.trim().trim_matches(['"', '\'']), SECRET);
         }
     }
     found
+}
+
+/// Whether what is called so is likely a secret by itself.
+fn names_a_secret(name: &str) -> bool {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
+    ["password", "passwd", "pwd", "pass", "secret", "token", "apikey", "accountkey", "accesskey", "privatekey"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 fn enough(text: &str, least: usize) -> bool {
@@ -269,11 +280,12 @@ fn percent_decoded(text: &str) -> Zeroizing<String> {
     Zeroizing::new(String::from_utf8(bytes).unwrap_or_default())
 }
 
-fn leaves(tree: &serde_json::Value, each: &mut impl FnMut(&str)) {
+/// Calls `each` with every string and what it is called.
+fn leaves(tree: &serde_json::Value, name: &str, each: &mut impl FnMut(&str, &str)) {
     match tree {
-        serde_json::Value::String(text) => each(text),
-        serde_json::Value::Array(items) => items.iter().for_each(|item| leaves(item, each)),
-        serde_json::Value::Object(members) => members.values().for_each(|item| leaves(item, each)),
+        serde_json::Value::String(text) => each(name, text),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| leaves(item, name, each)),
+        serde_json::Value::Object(members) => members.iter().for_each(|(name, item)| leaves(item, name, each)),
         _ => {}
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::counts::{Counts, tally};
 use super::intervals::{self, Hit};
-use super::marker;
+use super::marker::{self, Markers};
 use super::needles::Needles;
 use super::scan::{Scan, Work, scan, scan_long};
 use crate::domain::{CredentialName, Secret};
@@ -26,10 +26,12 @@ impl Redactor {
     pub fn compile<'a>(secrets: impl Iterator<Item = (&'a CredentialName, &'a Secret)>) -> Self {
         let (names, values): (Vec<_>, Vec<_>) = secrets.filter(|(_, value)| !value.expose().is_empty()).unzip();
         let values: Vec<&str> = values.into_iter().map(Secret::expose).collect();
+        let markers: Vec<String> = values.iter().map(|value| marker::of(value)).collect();
+        let known = Markers::of(markers.iter().cloned());
         Self {
             names: names.into_iter().cloned().collect(),
-            markers: values.iter().map(|value| marker::of(value)).collect(),
-            needles: Needles::compile((0..).zip(values.iter().copied())),
+            markers,
+            needles: Needles::compile((0..).zip(values.iter().copied()), known),
         }
     }
 
@@ -68,7 +70,7 @@ impl Redactor {
         let found = scan.found.iter().take_while(|found| found.range.start < end);
         let hits = found.filter_map(|found| {
             let (credential, reach) = self.owner(found.part)?;
-            Some(Hit { range: found.range.clone(), credential: Some(credential), reach })
+            Some(Hit { range: found.range.clone(), within: found.within, credential: Some(credential), reach })
         });
         intervals::merge(hits)
     }

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use super::decode::{escapes, inflate, integers, runs};
+use super::decode::{self, escapes, inflate, integers, runs, zones};
 use super::form::Form;
 use super::held::hold;
 use super::index::SHORTEST;
-use super::marker;
 use super::needles::{Known, Needles};
 use super::parts::Freedom;
 use super::squeeze::Squeezed;
@@ -18,6 +17,10 @@ pub(super) const LONGEST_GAP: usize = 16;
 /// What one compressed text may expand to, in bytes; all of them in one text may expand to that and so many times the text.
 const EXPANDED: usize = 2 * 1024 * 1024;
 const EXPANDED_TIMES: usize = 16;
+/// Hits before one that are looked at to see whether it is another way to find the same.
+const NEAR: usize = 16;
+/// Attempts at compressed data that begins inside other such data.
+const MOST_COMPRESSED: usize = 8;
 /// What may be decoded of one text: so many times its own bytes, and this many more. An ordinary text never gets there.
 const DECODED_TIMES: usize = 12;
 const DECODED_MORE: usize = 64 * 1024;
@@ -26,6 +29,8 @@ const DECODED_MORE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) range: Range<usize>,
+    /// Where that begins that was decoded to find it, or itself: without its beginning it may not be found.
+    pub(super) within: usize,
     pub(super) part: u32,
     pub(super) form: Form,
     /// How often in a row.
@@ -103,22 +108,22 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     fn all(&self, scan: &mut Scan, work: &mut Work) {
         work.searched += self.text.len() as u64;
-        let (markers, open_marker) = marker::find(self.text);
+        let (markers, open_marker) = self.needles.markers.find(self.text);
         self.needles.exact.find(self.text, self.least, |part, form, range| {
             if !overlaps(&markers, &range) {
-                add(&mut scan.found, Found { range, part, form, count: 1 });
+                add(&mut scan.found, Found { within: range.start, range, part, form, count: 1 });
             }
         });
         work.fingerprints += self.needles.raw.find(self.text, |needle, range| {
             if !overlaps(&markers, &range) {
-                scan.found.push(Found { range, part: needle.part, form: needle.form, count: 1 });
+                scan.found.push(Found { within: range.start, range, part: needle.part, form: needle.form, count: 1 });
             }
         });
         let squeezed = Squeezed::new(self.text, &markers);
         work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, range| {
             let origin = squeezed.origin(self.text, range);
             if let Some((range, form)) = self.accepted(needle.part, needle.form, origin) {
-                scan.found.push(Found { range, part: needle.part, form, count: 1 });
+                scan.found.push(Found { within: range.start, range, part: needle.part, form, count: 1 });
             }
         });
         if self.more {
@@ -129,12 +134,12 @@ impl Scanner<'_> {
             if before_escape < self.text.len() {
                 // What may turn out to be an escape may not be what it looks like.
                 let text = self.text.get(..before_escape).unwrap_or_default();
-                hold(self.needles, text, &Squeezed::new(text, &marker::find(text).0), scan);
+                hold(self.needles, text, &Squeezed::new(text, &self.needles.markers.find(text).0), scan);
             }
         }
         if self.depth < DEEPEST {
             self.escapes(scan, work);
-            self.runs(scan, work);
+            self.zones(&squeezed, scan, work);
             self.integers(&squeezed, scan, work);
         }
     }
@@ -200,12 +205,13 @@ impl Scanner<'_> {
         for found in inner.found {
             let inner_len = found.range.len();
             let range = unescaped.origin(found.range);
+            let within = unescaped.origin(found.within..found.within + 1).start.min(range.start);
             // Every character escaped is no need of any language.
             let form = match found.form.inside(Form::Escaped) {
                 Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
                 form => form,
             };
-            scan.found.push(Found { range, form, ..found });
+            scan.found.push(Found { range, within, form, ..found });
         }
         let open = inner.open.min(inner.value_open);
         if self.more && open < unescaped.bytes.len() {
@@ -213,32 +219,73 @@ impl Scanner<'_> {
         }
     }
 
-    fn runs(&self, scan: &mut Scan, work: &mut Work) {
+    fn zones(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {
+        let zones = zones::zones(squeezed.bytes());
+        if zones.is_empty() {
+            return;
+        }
         // What was found to be a value as a whole need not be decoded.
         let mut known: Vec<Range<usize>> = scan.found.iter().map(|found| found.range.clone()).collect();
         known.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
-        let mut known = known.into_iter().peekable();
-        for range in runs::runs(self.text) {
-            while known.next_if(|known| known.end <= range.start).is_some() {}
-            let inside = known.peek().is_some_and(|known| known.start <= range.start && range.end <= known.end);
-            if inside || !runs::is_worth_decoding(self.text, &range) {
+        let direct = scan.found.len();
+        // Of compressed data in compressed data hardly more than one is any: each attempt costs what it is long.
+        let (mut attempts, mut end) = (0, 0);
+        for zone in zones {
+            let place = squeezed.origin(self.text, zone.range.clone());
+            if zone.kind == zones::Kind::Compressed {
+                attempts = if place.start < end { attempts + 1 } else { 0 };
+                if attempts > MOST_COMPRESSED {
+                    continue;
+                }
+            }
+            let core = squeezed.origin(self.text, zone.core());
+            let first = known.partition_point(|known| known.start <= core.start);
+            if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| core.end <= known.end) {
                 continue;
             }
-            let run = runs::Run::new(self.text, &range);
-            for decoded in run.decoded() {
-                if work.allows(decoded.bytes.len()) {
-                    self.inner(&decoded.bytes, decoded.compressed, scan, work, |found| run.origin(&decoded, found));
+            for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
+                for decoded in &decoded {
+                    if let Some(kind) = decoded.compressed {
+                        end = end.max(run.end());
+                        let reaches = self.text.len() - run.end() <= LONGEST_GAP;
+                        if self.more && reaches && inflate::inflate(kind, &decoded.bytes, EXPANDED).goes_on {
+                            scan.hold(place.start);
+                        }
+                    }
+                    if work.allows(decoded.bytes.len()) {
+                        self.inner(&decoded.bytes, decoded.compressed, place.start, scan, work, &|found| {
+                            run.origin(decoded, found)
+                        });
+                    }
                 }
             }
         }
+        // What was found as it is, and again in what it decodes to, is one: the second may have a letter more or less.
+        let decoded = scan.found.split_off(direct);
+        let again = |found: &Found, before: &Found| {
+            let (one, other) = (&found.range, &before.range);
+            found.part == before.part
+                && one.start < other.end
+                && other.start < one.end
+                && other.start <= one.start + LONGEST_GAP + 1
+                && one.end <= other.end + LONGEST_GAP + 1
+        };
+        // In order of their places, so that only those near it are looked at.
+        scan.found.sort_unstable_by_key(|found| found.range.start);
+        let near = |found: &Found| {
+            let end = scan.found.partition_point(|before| before.range.start < found.range.end);
+            scan.found.get(end.saturating_sub(NEAR)..end).unwrap_or_default().iter().any(|before| again(found, before))
+        };
+        let kept: Vec<Found> = decoded.into_iter().filter(|found| !near(found)).collect();
+        scan.found.extend(kept);
     }
 
     fn integers(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {
-        for digits in integers::digits(squeezed.bytes()) {
-            for list in integers::lists(self.text, squeezed.origin(self.text, digits)) {
-                if work.allows(list.bytes.len()) {
-                    self.inner(&list.bytes, list.compressed, scan, work, |found| list.origin(found));
-                }
+        let digits = integers::digits(squeezed.bytes());
+        let lists = digits.flat_map(|digits| integers::lists(self.text, squeezed.origin(self.text, digits)));
+        for list in lists.chain(integers::hexadecimal(self.text)) {
+            if work.allows(list.bytes.len()) {
+                self.inner(&list.bytes, list.compressed, list.start(), scan, work, &|found| list.origin(found));
             }
         }
     }
@@ -248,25 +295,45 @@ impl Scanner<'_> {
         &self,
         bytes: &[u8],
         compressed: Option<inflate::Kind>,
+        within: usize,
         scan: &mut Scan,
         work: &mut Work,
-        origin: impl Fn(Range<usize>) -> Range<usize>,
+        origin: &dyn Fn(Range<usize>) -> Range<usize>,
     ) {
-        let expanded;
-        let (text, outer) = match compressed {
-            Some(kind) => {
-                expanded = inflate::inflate(kind, bytes, EXPANDED.min(work.expand));
-                work.expand -= expanded.len();
-                (expanded.as_slice(), Form::Compressed)
+        let expanded = compressed.map(|kind| inflate::inflate(kind, bytes, EXPANDED.min(work.expand)));
+        // Text may begin as compressed data does.
+        if compressed.is_some() && decode::has_text(bytes, SHORTEST - 2) {
+            self.inner(bytes, None, within, scan, work, origin);
+        }
+        let (text, outer) = match &expanded {
+            Some(expanded) => {
+                work.expand -= expanded.bytes.len();
+                (expanded.bytes.as_slice(), Form::Compressed)
             }
             None => (bytes, Form::Nested),
+        };
+        // UTF-16 and UTF-32 of text: without their zeros they are text.
+        let zeros = memchr::memchr_iter(0, text).count();
+        let narrowed: Option<(Vec<u8>, Vec<usize>)> =
+            (zeros * 4 >= text.len()).then(|| text.iter().copied().zip(0..).filter(|(byte, _)| *byte != 0).unzip());
+        let text = narrowed.as_ref().map_or(text, |(bytes, _)| bytes.as_slice());
+        let widened = |range: Range<usize>| match &narrowed {
+            Some((_, places)) => {
+                let place = |at: usize| places.get(at).or(places.last()).copied().unwrap_or(0);
+                place(range.start)..place(range.end.saturating_sub(1)) + 1
+            }
+            None => range,
         };
         let mut inner = Scan::default();
         Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
             .all(&mut inner, work);
         for found in inner.found {
-            let place = if compressed.is_some() { 0..bytes.len() } else { found.range };
-            scan.found.push(Found { range: origin(place), part: found.part, form: found.form.inside(outer), count: 1 });
+            let place = match &expanded {
+                Some(expanded) => 0..expanded.taken.max(1),
+                None => widened(found.range),
+            };
+            let (range, form) = (origin(place), found.form.inside(outer));
+            scan.found.push(Found { range, within, part: found.part, form, count: 1 });
         }
     }
 }

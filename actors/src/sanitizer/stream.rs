@@ -12,7 +12,7 @@ use super::scan::Scan;
 const HELD: usize = 256 * 1024;
 /// What is held back is searched again when it has grown by this share of itself, so that many small pieces cost no more
 /// than a few large ones.
-const GROWTH: usize = 8;
+pub(super) const GROWTH: usize = 8;
 
 /// A text that is still being written, such as standard output, scrubbed as it comes.
 ///
@@ -111,9 +111,8 @@ pub(super) fn uncut(text: &[u8], hits: &[Hit], at: usize) -> usize {
 }
 
 fn begin_of_hit(hits: &[Hit], at: usize) -> usize {
-    let before = hits.partition_point(|hit| hit.range.start < at);
-    let last = before.checked_sub(1).and_then(|last| hits.get(last));
-    last.filter(|hit| at < hit.range.end + hit.reach).map_or(at, |hit| hit.range.start)
+    let cut = hits.iter().filter(|hit| hit.within < at && at < hit.range.end + hit.reach).map(|hit| hit.within).min();
+    cut.unwrap_or(at)
 }
 
 /// Where to cut when too much is held: in front of the value that is open, or of one that reaches into it. Only of a row of

@@ -1,4 +1,5 @@
 mod clean;
+mod nested;
 mod properties;
 mod spell;
 mod work;

@@ -118,6 +118,7 @@ fn escape(text: &[u8]) -> Option<Escape> {
         [b'%', b'u' | b'U', ..] => Escape::of_code(6, number(text.get(2..6)?, 16)?),
         [b'%', ..] => Escape::of_byte(3, u8::try_from(number(text.get(1..3)?, 16)?).ok()?, true),
         [b'&', ..] => entity(text),
+        [b'\\', b'x' | b'u', b'{', ..] => braces(text),
         [b'\\', b'x', ..] => Escape::of_byte(4, u8::try_from(number(text.get(2..4)?, 16)?).ok()?, true),
         [b'\\', b'u', ..] => utf16(text),
         [b'\\', b'U', ..] => Escape::of_code(10, number(text.get(2..10)?, 16)?),
@@ -134,13 +135,21 @@ fn escape(text: &[u8]) -> Option<Escape> {
                 b'f' => (12, true),
                 b'v' => (11, true),
                 b'a' => (7, true),
-                b'\\' | b'"' | b'\'' | b'/' => (*letter, false),
+                // What it leaves may begin another escape.
+                b'\\' => (b'\\', matches!(text.get(2), Some(next) if next.is_ascii_alphanumeric())),
+                b'"' | b'\'' | b'/' => (*letter, false),
                 _ => return None,
             };
             Escape::of_byte(2, byte, leaves)
         }
         _ => None,
     }
+}
+
+/// `\u{68}`, of Rust, JavaScript and others.
+fn braces(text: &[u8]) -> Option<Escape> {
+    let end = text.iter().take(LONGEST_ESCAPE).position(|byte| *byte == b'}')?;
+    Escape::of_code(end + 1, number(text.get(3..end)?, 16)?)
 }
 
 fn utf16(text: &[u8]) -> Option<Escape> {
@@ -192,6 +201,8 @@ mod tests {
         assert_eq!(undone(r"a\n\x41\u00e9\U0001f511\101\\n"), "a\nAé🔑A\\n");
         assert_eq!(undone("%41%c3%A9%u0041%zz&lt;&#65;&#x42;&no;"), "AéA%zz<AB&no;");
         assert_eq!(undone(r"\ud83d\udd11"), "🔑");
+        assert_eq!(undone(r"\u{41}\x{42}\u{1f511}\u{}\u{zz}"), r"AB🔑\u{}\u{zz}");
+        assert_eq!(undone(r"\\150\\n"), r"\150\n");
     }
 
     #[test]

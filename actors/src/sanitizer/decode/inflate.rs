@@ -1,8 +1,8 @@
 //! gzip and zlib data, as far as it is allowed to grow.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 /// How data starts that may be compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +24,34 @@ pub(in crate::sanitizer) fn kind(bytes: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Up to `most` bytes of what `bytes` expands to; what follows the data, or is damaged, does not matter.
-pub(in crate::sanitizer) fn inflate(kind: Kind, bytes: &[u8], most: usize) -> Vec<u8> {
-    let mut expanded = Vec::new();
-    let most = u64::try_from(most).unwrap_or(u64::MAX);
-    // What was expanded before an error is there all the same.
-    let _ends_early = match kind {
-        Kind::Gzip => MultiGzDecoder::new(bytes).take(most).read_to_end(&mut expanded),
-        Kind::Zlib => ZlibDecoder::new(bytes).take(most).read_to_end(&mut expanded),
-    };
-    expanded
+/// What compressed data expands to.
+pub(in crate::sanitizer) struct Inflated {
+    pub(in crate::sanitizer) bytes: Vec<u8>,
+    /// Bytes of the data that this took.
+    pub(in crate::sanitizer) taken: usize,
+    /// More data would give more bytes: it neither ended nor turned out to be something else.
+    pub(in crate::sanitizer) goes_on: bool,
+    /// It is no such data, from some point on.
+    pub(in crate::sanitizer) damaged: bool,
+}
+
+/// Up to `most` bytes of what `data` expands to; what follows the data, or is damaged, does not matter.
+pub(in crate::sanitizer) fn inflate(kind: Kind, data: &[u8], most: usize) -> Inflated {
+    let mut bytes = Vec::new();
+    let mut rest = data;
+    loop {
+        let before = rest.len();
+        let most = most.saturating_sub(bytes.len()) as u64;
+        // What was expanded before an error is there all the same.
+        let end = match kind {
+            Kind::Gzip => GzDecoder::new(&mut rest).take(most).read_to_end(&mut bytes),
+            Kind::Zlib => ZlibDecoder::new(&mut rest).take(most).read_to_end(&mut bytes),
+        };
+        let failed = end.err().map(|error| error.kind());
+        let goes_on = failed == Some(ErrorKind::UnexpectedEof);
+        let another = failed.is_none() && rest.len() < before && self::kind(rest) == Some(Kind::Gzip);
+        if !another || most == 0 {
+            return Inflated { bytes, taken: data.len() - rest.len(), goes_on, damaged: failed.is_some() && !goes_on };
+        }
+    }
 }

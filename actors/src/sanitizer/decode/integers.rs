@@ -51,7 +51,7 @@ impl List {
         start..end.max(start)
     }
 
-    fn start(&self) -> usize {
+    pub(in crate::sanitizer) fn start(&self) -> usize {
         self.places.first().map_or(0, |place| place.start)
     }
 
@@ -68,8 +68,21 @@ impl List {
 
 /// The lists in the part `digits` of `text`: all their numbers are codes of text, or they begin as compressed data does.
 pub(in crate::sanitizer) fn lists(text: &[u8], digits: Range<usize>) -> Vec<List> {
-    let (mut lists, last) = all(text, digits);
+    let (mut lists, last) = all(text, digits.clone(), 10);
     lists.push(last);
+    let there = text.get(digits.clone()).unwrap_or_default();
+    if !there.iter().any(|byte| matches!(byte, b'8' | b'9')) {
+        let (octal, last) = all(text, digits.clone(), 8);
+        lists.extend(octal);
+        lists.push(last);
+        if !there.iter().any(|byte| matches!(byte, b'2'..=b'7')) {
+            lists.extend(binary(text, digits));
+        }
+    }
+    worth_a_search(lists)
+}
+
+fn worth_a_search(mut lists: Vec<List>) -> Vec<List> {
     lists.retain(|list| list.bytes.len() >= SHORTEST);
     for list in &mut lists {
         list.compressed = inflate::kind(&list.bytes);
@@ -79,17 +92,28 @@ pub(in crate::sanitizer) fn lists(text: &[u8], digits: Range<usize>) -> Vec<List
 
 /// Where a list begins that the end of `text` may belong to, if more text follows; `text.len()` if none.
 pub(in crate::sanitizer) fn open_list(text: &[u8], digits: Range<usize>) -> usize {
-    // The last number may get another digit.
-    let unfinished =
-        text.get(digits.clone()).unwrap_or_default().iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    let unfinished = if digits.end == text.len() { unfinished } else { 0 };
-    let (_, last) = all(text, digits.start..digits.end - unfinished);
-    if last.places.is_empty() { text.len() - unfinished } else { last.start() }
+    let there = text.get(digits.clone()).unwrap_or_default();
+    if !there.iter().any(|byte| matches!(byte, b'2'..=b'9')) {
+        return digits.start;
+    }
+    let octal = !there.iter().any(|byte| matches!(byte, b'8' | b'9'));
+    let open = |radix| {
+        // The last number may get another digit.
+        let unfinished = there.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let end = digits.end - unfinished;
+        let (_, last) = all(text, digits.start..end, radix);
+        let far = last.places.last().is_none_or(|last| end.saturating_sub(last.end) > LONGEST_GAP);
+        if far { end } else { last.start() }
+    };
+    if octal { open(10).min(open(8)) } else { open(10) }
+}
+
+fn empty() -> List {
+    List { bytes: Vec::new(), compressed: None, places: Vec::new() }
 }
 
 /// The lists, and the last one, which may go on.
-fn all(text: &[u8], digits: Range<usize>) -> (Vec<List>, List) {
-    let empty = || List { bytes: Vec::new(), compressed: None, places: Vec::new() };
+fn all(text: &[u8], digits: Range<usize>, radix: u32) -> (Vec<List>, List) {
     let (mut lists, mut list) = (Vec::new(), empty());
     let mut at = digits.start;
     while at < digits.end {
@@ -100,28 +124,82 @@ fn all(text: &[u8], digits: Range<usize>) -> (Vec<List>, List) {
             continue;
         }
         let number = rest.get(..len.min(4)).and_then(|number| std::str::from_utf8(number).ok());
-        let byte = number.and_then(|number| number.parse::<u8>().ok()).filter(|_| len <= 3);
-        let far = list.places.last().is_some_and(|last| at - last.end > LONGEST_GAP);
-        let place = at..at + len;
+        let byte = number.and_then(|number| u8::from_str_radix(number, radix).ok()).filter(|_| len <= 4);
+        take(&mut lists, &mut list, byte, at..at + len);
         at += len;
-        let goes_on = |list: &List, byte: u8| {
-            is_code(byte) || list.begins_compressed() || list.bytes.is_empty() && matches!(byte, 0x1f | 0x78)
-        };
-        match byte {
-            Some(byte) if !far && goes_on(&list, byte) => {
-                // Text does not become compressed data half way.
-                list.add(byte, place);
-                if list.bytes.len() <= 3 && !list.bytes.iter().all(|byte| is_code(*byte)) && !list.begins_compressed() {
-                    lists.push(std::mem::replace(&mut list, empty()));
-                }
-            }
-            other => {
-                lists.push(std::mem::replace(&mut list, empty()));
-                if let Some(byte) = other.filter(|byte| is_code(*byte) || matches!(byte, 0x1f)) {
-                    list.add(byte, place);
-                }
+    }
+    (lists, list)
+}
+
+/// Adds a number to the list, or begins another one.
+fn take(lists: &mut Vec<List>, list: &mut List, byte: Option<u8>, place: Range<usize>) {
+    let far = list.places.last().is_some_and(|last| place.start - last.end > LONGEST_GAP);
+    let goes_on =
+        |byte: u8| is_code(byte) || list.begins_compressed() || list.bytes.is_empty() && matches!(byte, 0x1f | 0x78);
+    match byte {
+        Some(byte) if !far && goes_on(byte) => {
+            // Text does not become compressed data half way.
+            list.add(byte, place);
+            if list.bytes.len() <= 3 && !list.bytes.iter().all(|byte| is_code(*byte)) && !list.begins_compressed() {
+                lists.push(std::mem::replace(list, empty()));
             }
         }
+        other => {
+            lists.push(std::mem::replace(list, empty()));
+            if let Some(byte) = other.filter(|byte| is_code(*byte) || matches!(byte, 0x1f)) {
+                list.add(byte, place);
+            }
+        }
+    }
+}
+
+/// Zeros and ones, eight to a character, wherever the first one begins.
+fn binary(text: &[u8], digits: Range<usize>) -> Vec<List> {
+    let all = (digits.start..).zip(text.get(digits).unwrap_or_default()).filter(|(_, byte)| byte.is_ascii_digit());
+    let bits: Vec<(usize, u8)> = all.map(|(at, byte)| (at, byte - b'0')).collect();
+    let mut lists = Vec::new();
+    for first in 0..8 {
+        let mut list = empty();
+        for byte in bits.get(first..).unwrap_or_default().chunks_exact(8) {
+            let (start, end) = (byte.first().map_or(0, |bit| bit.0), byte.last().map_or(0, |bit| bit.0 + 1));
+            take(&mut lists, &mut list, Some(byte.iter().fold(0, |byte, bit| byte << 1 | bit.1)), start..end);
+        }
+        lists.push(list);
+    }
+    lists
+}
+
+/// Lists of numbers with `0x` before each.
+pub(in crate::sanitizer) fn hexadecimal(text: &[u8]) -> Vec<List> {
+    let (mut lists, last) = all_hexadecimal(text);
+    lists.push(last);
+    worth_a_search(lists)
+}
+
+/// Where such a list begins that the end of `text` may belong to; its length if none.
+pub(in crate::sanitizer) fn open_hexadecimal(text: &[u8]) -> usize {
+    // The last number may not be complete.
+    let last = text.len().saturating_sub(3);
+    let begun = memchr::memmem::rfind(text.get(last..).unwrap_or_default(), b"0x").map(|at| last + at);
+    let zero = match text {
+        [b'0'] => true,
+        [.., before, b'0'] => !before.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    let end = begun.unwrap_or(text.len() - usize::from(zero));
+    let (_, list) = all_hexadecimal(text.get(..end).unwrap_or_default());
+    let reaches = list.places.last().is_some_and(|place| end - place.end <= LONGEST_GAP);
+    if reaches { list.start() } else { end }
+}
+
+fn all_hexadecimal(text: &[u8]) -> (Vec<List>, List) {
+    let (mut lists, mut list) = (Vec::new(), empty());
+    for at in memchr::memmem::find_iter(text, b"0x") {
+        let digits = text.get(at + 2..).unwrap_or_default();
+        let len = digits.iter().take(3).take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let number = digits.get(..len).and_then(|number| std::str::from_utf8(number).ok());
+        let byte = number.and_then(|number| u8::from_str_radix(number, 16).ok());
+        take(&mut lists, &mut list, byte, at..at + 2 + len);
     }
     (lists, list)
 }

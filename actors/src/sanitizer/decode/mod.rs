@@ -7,12 +7,18 @@ pub(super) mod escapes;
 pub(super) mod inflate;
 pub(super) mod integers;
 pub(super) mod runs;
+pub(super) mod zones;
 
-/// Whether there are `least` bytes of printable ASCII in a row: what is encoded twice decodes to text first.
+/// Whether there are `least` bytes of printable ASCII in a row, with nothing but zeros between (UTF-16): what is encoded twice
+/// decodes to text first.
 pub(super) fn has_text(bytes: &[u8], least: usize) -> bool {
     let mut row = 0;
     bytes.iter().any(|byte| {
-        row = if matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~') { row + 1 } else { 0 };
+        row = match byte {
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' => row + 1,
+            0 => row,
+            _ => 0,
+        };
         row >= least
     })
 }

@@ -61,7 +61,10 @@ proptest! {
         let shown = redactor.scrub(&text, "stdout", &mut counts);
         assert_nothing_left(&value, name, &spelled, &shown);
         prop_assert!(shown.starts_with(&before) || before.is_empty() || !shown.contains(&spelled), "{shown:?}");
-        prop_assert!(shown.ends_with(&after), "{name}: what follows {value:?} is gone in {shown:?}");
+        // Of what follows, two letters or digits may be taken for the last byte of something encoded.
+        let digits = after.chars().take(2).take_while(char::is_ascii_alphanumeric).count();
+        let rest: String = after.chars().skip(digits).collect();
+        prop_assert!(shown.ends_with(&rest), "{name}: what follows {value:?} is gone in {shown:?}");
         prop_assert!(!counts.into_redactions().is_empty());
         // SA-7.
         prop_assert_eq!(redactor.scrub(&shown, "stdout", &mut Counts::default()), shown);

@@ -1,0 +1,442 @@
+//! Where a squeezed text looks encoded: stretches that decode to text from base64 (forwards or backwards), hexadecimal or
+//! base32, and the first characters of compressed data. Since separators and line ends are gone from a squeezed text, it
+//! does not matter how something encoded was wrapped or spaced.
+//!
+//! Every byte is looked at, eight at a time: a table says what roles a byte can play, and three shifts and an AND say for
+//! eight positions at once whether four bytes play theirs. Ordinary text has hardly any position where that goes on for
+//! twelve bytes.
+
+use std::ops::Range;
+
+use super::runs::{self, LONGEST_RUN};
+
+/// What a byte can be: the first, second or third of four in base64 that decode to ASCII, since the top bit of a byte is
+/// clear; the first of two hexadecimal digits of a character of text, or of a zero; any hexadecimal digit; of base32; the
+/// first or second character of zlib data in base64 or hexadecimal.
+const FIRST: u8 = 1;
+const SECOND: u8 = 2;
+const THIRD: u8 = 4;
+const HIGH: u8 = 8;
+const HEX: u8 = 16;
+const BASE32: u8 = 32;
+const ZLIB_FIRST: u8 = 64;
+const ZLIB_SECOND: u8 = 128;
+
+const ROLES: [u8; 256] = {
+    let mut roles = [0; 256];
+    let mut index = 0;
+    #[expect(clippy::indexing_slicing, reason = "index is below 256, and a constant that fails does not compile")]
+    while index < 256 {
+        let byte = index as u8;
+        let sextet = runs::SEXTETS[index];
+        if byte.is_ascii_alphanumeric() {
+            roles[index] = has(FIRST, sextet & 32 == 0)
+                | has(SECOND, sextet & 8 == 0)
+                | has(THIRD, sextet & 2 == 0)
+                | has(HIGH, byte >= b'2' && byte <= b'7' || byte == b'0')
+                | has(HEX, byte.is_ascii_hexdigit())
+                | has(BASE32, byte.is_ascii_uppercase() || byte >= b'2' && byte <= b'7')
+                | has(ZLIB_FIRST, matches!(byte, b'e' | b'7'))
+                | has(ZLIB_SECOND, matches!(byte, b'A' | b'F' | b'J' | b'N' | b'8'));
+        }
+        index += 1;
+    }
+    roles
+};
+const fn has(role: u8, it_has: bool) -> u8 {
+    if it_has { role } else { 0 }
+}
+
+/// The lowest bit of each of eight bytes.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The lowest bits of every other byte.
+const EVEN: u64 = 0x0001_0001_0001_0001;
+const ODD: u64 = EVEN << 8;
+/// Bytes to a block of roles; and how far past it is looked.
+const BLOCK: usize = 1024;
+const AHEAD: usize = 16;
+/// Quads in a row that make a zone.
+const QUADS: usize = 3;
+/// Characters in a row, of what a zone decodes to, that are text.
+const TEXT: usize = 6;
+/// Hexadecimal digits in a row, and characters of base32, that make a zone.
+const DIGITS: usize = 16;
+const BASE32_ROW: usize = 16;
+
+/// What a zone was taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::sanitizer) enum Kind {
+    /// Base64 of text.
+    Base64,
+    /// The same, backwards.
+    Backwards,
+    /// Hexadecimal digits of text.
+    Hex,
+    /// Base32 of text.
+    Base32,
+    /// Compressed data from here on, in base64 or hexadecimal.
+    Compressed,
+}
+
+/// A stretch of the squeezed text. Of compressed data only the first characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sanitizer) struct Zone {
+    pub(in crate::sanitizer) range: Range<usize>,
+    pub(in crate::sanitizer) kind: Kind,
+    /// Of base64: how many letters and digits in `range` are read before the first whole quad, and after the last one. They
+    /// may belong to it, or be a word that stands beside it.
+    pub(in crate::sanitizer) first: usize,
+    pub(in crate::sanitizer) last: usize,
+}
+
+impl Zone {
+    /// The part of `range` that certainly belongs to it.
+    pub(in crate::sanitizer) fn core(&self) -> Range<usize> {
+        let (before, after) =
+            if self.kind == Kind::Backwards { (self.last, self.first) } else { (self.first, self.last) };
+        self.range.start + before..self.range.end - after
+    }
+}
+
+/// The zones of a squeezed text, by kind in order of their places.
+pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
+    let mut finder = Finder { squeezed, ends: [0; 10], found: Vec::new() };
+    let mut buffer = [0u8; BLOCK + AHEAD];
+    let mut last = Flags::default();
+    let mut from = 0;
+    while from < squeezed.len() {
+        let there = squeezed.get(from..squeezed.len().min(from + BLOCK + AHEAD)).unwrap_or_default();
+        for (role, byte) in buffer.iter_mut().zip(there) {
+            #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+            {
+                *role = ROLES[usize::from(*byte)];
+            }
+        }
+        buffer.get_mut(there.len()..).unwrap_or_default().fill(0);
+        // One word more at the end of all: what is found is found a word later.
+        let positions = if there.len() < BLOCK { there.len() + 8 } else { BLOCK };
+        for at in (0..positions.min(BLOCK)).step_by(8) {
+            let Some(roles) = buffer.get(at..).and_then(<[u8]>::first_chunk) else { break };
+            let flags = Flags::of(roles);
+            if last.begins_something(flags) {
+                finder.look((from + at).saturating_sub(8), last, flags);
+            }
+            last = flags;
+        }
+        from += BLOCK;
+    }
+    if last.begins_something(Flags::default()) {
+        finder.look((squeezed.len().div_ceil(8) * 8).saturating_sub(8), last, Flags::default());
+    }
+    for magic in [b"H4sI".as_slice(), b"1f8b08", b"1F8B08"] {
+        finder.found.extend(memchr::memmem::find_iter(squeezed, magic).map(|at| Zone {
+            range: at..at + magic.len(),
+            kind: Kind::Compressed,
+            first: 0,
+            last: 0,
+        }));
+    }
+    finder.found
+}
+
+/// For each of eight positions, in the lowest bit of its byte: does a quad, a quad backwards, a pair of digits, or zlib
+/// data begin there.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    quads: u64,
+    backwards: u64,
+    pairs: u64,
+    zlib: u64,
+    base32: u64,
+}
+
+impl Flags {
+    fn of(roles: &[u8; 10]) -> Self {
+        let word =
+            |at: usize| roles.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
+        let (first, second, third) = (word(0), word(1), word(2));
+        Self {
+            quads: first & second >> 1 & third >> 2 & ONES,
+            backwards: first >> 2 & second >> 1 & third & ONES,
+            pairs: first >> 3 & second >> 4 & ONES,
+            zlib: first >> 6 & second >> 7 & ONES,
+            base32: first >> 5 & ONES,
+        }
+    }
+
+    fn begins_something(self, next: Self) -> bool {
+        let rest = u64::from(self.are_digits(next)) | u64::from(self.is_base32(next));
+        in_a_row(self.quads, next.quads) | in_a_row(self.backwards, next.backwards) | self.zlib | rest != 0
+    }
+
+    /// Of twelve in a row at every other position.
+    fn are_digits(self, next: Self) -> bool {
+        let digits = |every: u64| self.pairs & every == every && next.pairs as u32 & every as u32 == every as u32;
+        digits(EVEN) || digits(ODD)
+    }
+
+    fn is_base32(self, next: Self) -> bool {
+        self.base32 == ONES && next.base32 as u32 == ONES as u32
+    }
+}
+
+/// Where flags are set at a position, four further on and eight further on.
+fn in_a_row(flags: u64, next: u64) -> u64 {
+    flags & (flags >> 32 | next << 32) & next
+}
+
+struct Finder<'a> {
+    squeezed: &'a [u8],
+    /// Up to where zones of a kind and alignment were found.
+    ends: [usize; 10],
+    found: Vec<Zone>,
+}
+
+impl Finder<'_> {
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self, from: usize, flags: Flags, next: Flags) {
+        let (quads, backwards) = (in_a_row(flags.quads, next.quads), in_a_row(flags.backwards, next.backwards));
+        for (place, at) in (from..from + 8).enumerate() {
+            let bit = 1u64 << (8 * place);
+            if quads & bit != 0 {
+                self.quads(at, at % 4, Kind::Base64);
+            }
+            if backwards & bit != 0 {
+                // The fourth comes first, if it is there.
+                let at = at.checked_sub(1).unwrap_or(at + 3);
+                self.quads(at, 4 + at % 4, Kind::Backwards);
+            }
+            if flags.zlib & bit != 0 && is_zlib(self.squeezed.get(at..).unwrap_or_default()) {
+                self.found.push(Zone { range: at..at + 4, kind: Kind::Compressed, first: 0, last: 0 });
+            }
+        }
+        if flags.are_digits(next) {
+            self.row(from, 8, DIGITS, Kind::Hex, HEX);
+        }
+        if flags.is_base32(next) {
+            self.row(from, 9, BASE32_ROW, Kind::Base32, BASE32);
+        }
+    }
+
+    /// All quads in a row around `at`, and what is left of one on both sides.
+    fn quads(&mut self, at: usize, end: usize, kind: Kind) {
+        let Some(end) = self.ends.get_mut(end).filter(|end| **end <= at) else { return };
+        let (text, is) = (self.squeezed, |at: usize| is_quad(self.squeezed, at, kind));
+        let (mut start, mut stop) = (at, at);
+        while start >= *end + 4 && is(start - 4) {
+            start -= 4;
+        }
+        while is(stop) && stop - start < LONGEST_RUN {
+            stop += 4;
+        }
+        *end = stop;
+        let alphabet = |byte: &&u8| byte.is_ascii_alphanumeric();
+        let before =
+            text.get(..start).unwrap_or_default().iter().rev().take(runs::WIDENED).take_while(alphabet).count();
+        let after = text.get(stop..).unwrap_or_default().iter().take(runs::WIDENED).take_while(alphabet).count();
+        let range = start - before..stop + after;
+        let (first, last) = if kind == Kind::Backwards { (after, before) } else { (before, after) };
+        if has_text(quads(text.get(start..stop).unwrap_or_default(), kind)) {
+            self.found.push(Zone { range, kind, first, last });
+        }
+    }
+
+    /// All bytes in a row around `at` that have a role.
+    fn row(&mut self, at: usize, end: usize, least: usize, kind: Kind, role: u8) {
+        let Some(end) = self.ends.get_mut(end).filter(|end| **end <= at) else { return };
+        let range = row(self.squeezed, *end, at, role);
+        *end = range.end;
+        let there = self.squeezed.get(range.clone()).unwrap_or_default();
+        let text = |skip: usize, backwards| has_text(pairs(there.get(skip..).unwrap_or_default(), backwards));
+        let is_text =
+            kind != Kind::Hex || [false, true].iter().any(|backwards| text(0, *backwards) || text(1, *backwards));
+        if range.len() >= least && is_text {
+            self.found.push(Zone { range, kind, first: 0, last: 0 });
+        }
+    }
+}
+
+/// Whether there is text among the bytes, or text with zeros between.
+fn has_text(bytes: impl Iterator<Item = u8>) -> bool {
+    let mut row = 0;
+    for byte in bytes {
+        match byte {
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' => row += 1,
+            0 => {}
+            _ => row = 0,
+        }
+        if row >= TEXT {
+            return true;
+        }
+    }
+    false
+}
+
+/// What quads decode to.
+fn quads(text: &[u8], kind: Kind) -> impl Iterator<Item = u8> + '_ {
+    let (quads, _) = text.as_chunks::<4>();
+    let bytes = move |at: usize| {
+        let quad =
+            quads.get(if kind == Kind::Backwards { quads.len() - 1 - at } else { at }).copied().unwrap_or_default();
+        let [one, two, three, four] = quad.map(|byte| u32::from(runs::sextet(byte)));
+        let number = match kind {
+            Kind::Backwards => four << 18 | three << 12 | two << 6 | one,
+            _ => one << 18 | two << 12 | three << 6 | four,
+        };
+        let [_, first, second, third] = number.to_be_bytes();
+        [first, second, third]
+    };
+    (0..quads.len()).flat_map(bytes)
+}
+
+/// What pairs of hexadecimal digits stand for.
+fn pairs(digits: &[u8], backwards: bool) -> impl Iterator<Item = u8> + '_ {
+    let (pairs, _) = digits.as_chunks::<2>();
+    pairs.iter().map(move |[one, two]| {
+        let (high, low) = if backwards { (two, one) } else { (one, two) };
+        runs::nibble(*high) << 4 | runs::nibble(*low)
+    })
+}
+
+/// The bytes from `from` on that have a role in a row, around `at`.
+fn row(text: &[u8], from: usize, at: usize, role: u8) -> Range<usize> {
+    let has = |byte: &&u8| can_be(**byte, role);
+    let before = text.get(from..at).unwrap_or_default().iter().rev().take_while(has).count();
+    let after = text.get(at..).unwrap_or_default().iter().take(LONGEST_RUN).take_while(has).count();
+    at - before..at + after
+}
+
+/// Of the quads that stand backwards the fourth character comes first.
+fn is_quad(text: &[u8], at: usize, kind: Kind) -> bool {
+    let Some(&[one, two, three, four]) = text.get(at..).and_then(<[u8]>::first_chunk) else { return false };
+    let [first, second, third, fourth] =
+        if kind == Kind::Backwards { [four, three, two, one] } else { [one, two, three, four] };
+    can_be(first, FIRST) && can_be(second, SECOND) && can_be(third, THIRD) && fourth.is_ascii_alphanumeric()
+}
+
+fn can_be(byte: u8, role: u8) -> bool {
+    ROLES.get(usize::from(byte)).is_some_and(|roles| roles & role != 0)
+}
+
+/// `78 01`, `78 5e`, `78 9c` and `78 da`, in base64 and in hexadecimal.
+fn is_zlib(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [b'e', b'A', b'E'..=b'H', ..]
+            | [b'e', b'F', b'4'..=b'7', ..]
+            | [b'e', b'J', b'w'..=b'z', ..]
+            | [b'e', b'N', b'o'..=b'r', ..]
+            | [b'7', b'8', b'0', b'1', ..]
+            | [b'7', b'8', b'5', b'e' | b'E', ..]
+            | [b'7', b'8', b'9', b'c' | b'C', ..]
+            | [b'7', b'8', b'd' | b'D', b'a' | b'A', ..]
+    )
+}
+
+/// Where something begins that the end of the squeezed text may belong to, if more follows; its length if nothing does.
+pub(in crate::sanitizer) fn open_zone(squeezed: &[u8]) -> usize {
+    let len = squeezed.len();
+    let mut open = len;
+    for kind in [Kind::Base64, Kind::Backwards] {
+        for rest in 0..4 {
+            open = open.min(open_quads(squeezed, rest, kind));
+        }
+    }
+    for rest in 0..2 {
+        open = open.min(open_pairs(squeezed, rest, [HIGH, HEX])).min(open_pairs(squeezed, rest, [HEX, HIGH]));
+    }
+    open = open.min(row(squeezed, len.saturating_sub(LONGEST_RUN), len, BASE32).start);
+    for magic in [b"H4sI".as_slice(), b"1f8b08", b"1F8B08", b"eJ", b"eN", b"eA", b"eF", b"78"] {
+        for begun in 1..=magic.len() {
+            if magic.get(..begun).is_some_and(|begun| squeezed.ends_with(begun)) {
+                open = open.min(len - begun);
+            }
+        }
+    }
+    open
+}
+
+/// The beginning of quads in a row that `rest` more bytes, up to the end, may go on.
+fn open_quads(text: &[u8], rest: usize, kind: Kind) -> usize {
+    let Some(mut at) = text.len().checked_sub(rest) else { return text.len() };
+    let begun = text.get(at..).unwrap_or_default();
+    let order = if kind == Kind::Backwards { [u8::MAX, THIRD, SECOND] } else { [FIRST, SECOND, THIRD] };
+    let may = begun.iter().zip(order).all(|(byte, role)| can_be(*byte, role) || role == u8::MAX);
+    let alphabet = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let limit = text.len().saturating_sub(LONGEST_RUN);
+    let end = at;
+    while at >= limit + 4 && is_quad(text, at - 4, kind) {
+        at -= 4;
+    }
+    if at == end || !may && end - at < 4 * QUADS {
+        return if may { end } else { text.len() };
+    }
+    if kind == Kind::Base64 {
+        return at;
+    }
+    // What stands backwards ends here, and its last quad may not be whole.
+    at - text.get(..at).unwrap_or_default().iter().rev().take(runs::WIDENED).take_while(alphabet).count()
+}
+
+/// The beginning of hexadecimal digits in a row that are text, and that `rest` more digits, up to the end, may go on.
+fn open_pairs(text: &[u8], rest: usize, [first, second]: [u8; 2]) -> usize {
+    let Some(end) = text.len().checked_sub(rest) else { return text.len() };
+    if !text.get(end..).unwrap_or_default().iter().all(|byte| can_be(*byte, first)) {
+        return text.len();
+    }
+    let before = text.get(text.len().saturating_sub(LONGEST_RUN).min(end)..end).unwrap_or_default();
+    let (_, pairs) = before.as_rchunks::<2>();
+    let text = |[one, two]: &&[u8; 2]| can_be(*one, first) && can_be(*two, second);
+    end - 2 * pairs.iter().rev().take_while(text).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<(Kind, &str)> {
+        zones(text.as_bytes()).into_iter().map(|zone| (zone.kind, text.get(zone.range).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_is_encoded_is_found_wherever_it_stands() {
+        // b64encode(b"some text, encoded"), its hexadecimal, b32encode.
+        for (kind, encoded) in [
+            (Kind::Base64, "c29tZSB0ZXh0LCBlbmNvZGVk"),
+            (Kind::Backwards, "kVGZvNmblBCL0hXZ0BSZt92c"),
+            (Kind::Hex, "736f6d6520746578742c20656e636f646564"),
+            (Kind::Base32, "ONXW2ZJAOMXW2ZLUNBUW4ZY"),
+            (Kind::Compressed, "H4sI"),
+            (Kind::Compressed, "eJwr"),
+            (Kind::Compressed, "1f8b08"),
+            (Kind::Compressed, "789c"),
+        ] {
+            for before in [0, 1, 2, 7, 8, 9, 1000, 1014, 1015, 1020, 1023, 1024, 1025] {
+                let text = format!("{}{encoded}{}", "o".repeat(before), "o".repeat(30));
+                let all = found(&text);
+                assert!(
+                    all.iter()
+                        .any(|(k, zone)| *k == kind && zone.contains(&encoded[..encoded.len().min(22) / 2 * 2 - 2])),
+                    "{kind:?} after {before}: {all:?}"
+                );
+                let end = format!("{}{encoded}", "o".repeat(before));
+                assert!(found(&end).iter().any(|(k, _)| *k == kind), "{kind:?} after {before} at the end");
+                // Whether compressed data goes on is for its decoder to say.
+                assert!(
+                    open_zone(end.as_bytes()) <= before || kind == Kind::Compressed,
+                    "{kind:?} after {before} is not held"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_not_encoded() {
+        for word in
+            ["usrlocallibpython3", "responsibility", "connectionrefused", "INFOrequesthandledbyworker", "typeName"]
+        {
+            assert_eq!(found(word), [], "{word}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Encodings of encodings: what a value is spelled as, spelled again, as deep as is promised.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::spell::{TRANSFORMS, base64, hex, wrapped};
+use super::*;
+
+type Transform = &'static (&'static str, fn(&str) -> String);
+
+fn named(names: &[&str]) -> Vec<Transform> {
+    let found: Vec<_> = TRANSFORMS.iter().filter(|(name, _)| names.contains(name)).collect();
+    assert_eq!(found.len(), names.len(), "a transform is called otherwise");
+    found
+}
+
+/// What is undone in one step, whatever it was made of.
+const STEPS: &[&str] = &[
+    "JSON, each character",
+    "Python, each byte",
+    "percent, each byte",
+    "HTML, each character",
+    "HTML, each character in hex",
+    "hex",
+    "HEX",
+    "hex with colons",
+    "0x",
+    "octal",
+    "binary",
+    "codes",
+    "codes on lines",
+    "base64",
+    "base64url",
+    "base64, one byte before",
+    "base64, two bytes before",
+    "base64 wrapped at 7",
+    "base64 wrapped at 1",
+    "base64 of UTF-16",
+    "base64 reversed",
+    "base64 of JSON",
+    "base64 in percent",
+    "hex reversed",
+    "hex of UTF-16",
+    "base32",
+    "base32, three bytes before",
+    "gzip in base64",
+    "gzip in hex",
+    "zlib in base64",
+    "gzip as codes",
+];
+
+/// Of those, what takes two.
+const TWO_STEPS: &[&str] = &["base64 of JSON", "base64 in percent"];
+
+/// What is found without a step.
+const DIRECT: &[&str] = &[
+    "as it is",
+    "upper case",
+    "lower case",
+    "reversed",
+    "JSON",
+    "hex",
+    "hex with colons",
+    "0x",
+    "hex reversed",
+    "binary",
+    "codes",
+    "base64",
+    "base64url",
+    "base64, one byte before",
+    "base64 wrapped at 7",
+    "base64 of UTF-16",
+    "base64 reversed",
+    "base32",
+    "spaces between",
+    "a line each",
+];
+
+const VALUES: [&str; 3] =
+    ["sk-live-4fQ2zL9w+Tb71/Xc0m'9", "Tr0ub4dor&3", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjF9.8fQ2zL9wTb71Xc0mPq"];
+
+/// Whether three quarters of it, from wherever, are left.
+fn is_left(spelled: &str, shown: &str) -> bool {
+    let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\\' | '"' | '\'')).collect();
+    let (spelled, shown): (Vec<char>, String) = (bare(spelled), bare(shown).into_iter().collect());
+    let window = (spelled.len() * 3 / 4).max(1);
+    spelled.windows(window).any(|piece| shown.contains(&piece.iter().collect::<String>()))
+}
+
+#[test]
+fn every_step_over_every_form_is_found() {
+    let mut failed = Vec::new();
+    for value in &VALUES[..2] {
+        let redactor = redactor(&[("KEY", value)]);
+        for (step, outer) in named(STEPS) {
+            for (form, inner) in
+                TRANSFORMS.iter().filter(|(form, _)| !form.contains("three times") && !form.contains(" in gzip"))
+            {
+                let spelled = outer(&inner(value));
+                let shown = redactor.scrub(&format!("it is: {spelled} end"), "stdout", &mut Counts::default());
+                // UTF-16 of a list of numbers, or its digits apart, reads as another list.
+                let ambiguous = step.contains("UTF-16") && matches!(*form, "codes of base64" | "gzip as codes");
+                if is_left(&spelled, &shown) && !ambiguous {
+                    failed.push(format!("{step} of {form} of {value}"));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} get through:\n{}", failed.len(), failed.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn three_steps_over_any_form_are_found_in_any_pieces(
+        value in select(&VALUES[..]),
+        form in select(named(DIRECT)),
+        steps in proptest::collection::vec(select(named(STEPS)), 1..=3),
+        before in prop_oneof![Just(""), Just("INFO the key is "), Just("{\"level\":\"info\",\"text\":\""), Just("päss – ✓\n")],
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut spelled = form.1(value);
+        // UTF-16 and a letter to a line are fourfold and more: deep inside, texts become too long to be whole.
+        for step in &steps {
+            prop_assume!(spelled.len() < 4_000 && !TWO_STEPS.contains(&step.0));
+            spelled = step.1(&spelled);
+        }
+        let text = format!("{before}{spelled} end\n");
+        let redactor = Arc::new(redactor(&[("KEY", value)]));
+        let mut counts = Counts::default();
+        let whole = redactor.scrub(&text, "stdout", &mut counts);
+        let names: Vec<&str> = steps.iter().map(|step| step.0).collect();
+        prop_assert!(!is_left(&spelled, &whole), "{names:?} of {} gets through: {whole}", form.0);
+        prop_assert!(counts.is_suspicious());
+        prop_assert_eq!(&redactor.scrub(&whole, "stdout", &mut Counts::default()), &whole, "{:?}", names);
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).chain([0, text.len()]).collect();
+        at.sort_unstable();
+        let mut stream = redactor.stream("stdout");
+        let mut shown: String = at.windows(2).map(|cut| stream.feed(&text.as_bytes()[cut[0]..cut[1]])).collect();
+        shown.push_str(&stream.finish().0);
+        prop_assert_eq!(shown, whole, "{:?} of {}", names, form.0);
+    }
+}
+
+#[test]
+fn what_looks_like_a_marker_and_is_none_of_the_set_hides_nothing() {
+    assert_eq!(scrub(&[("PIN", "5432")], "[REDACTED...5432]"), "[REDACTED...[REDACTED]]");
+    let both = [("PIN", "5432"), ("KEY", "Zq8vT2mK4xW95432")];
+    assert_eq!(scrub(&both, "[REDACTED...5432]"), "[REDACTED...5432]", "a marker of its own is not looked into");
+}
+
+#[test]
+fn parts_of_structured_values_are_secrets_by_themselves() {
+    for (value, part) in [
+        (r#"{"user":"app","password":"hunter"}"#, "hunter"),
+        (r#"{"type":"x","keys":[{"k":"Tr0ub4dor3x"}]}"#, "Tr0ub4dor3x"),
+        ("DB_USER=app\nDB_PASSWORD=\"hunter2\"\nDB_HOST=a", "hunter2"),
+        ("Server=db;User=app;Pwd=hunter2;", "hunter2"),
+        ("https://app:hun%21ter2@db/x", "hun!ter2"),
+        ("Bearer abc.Tr0ub4dor", "abc.Tr0ub4dor"),
+    ] {
+        let shown = scrub(&[("KEY", value)], &format!("it is {part} and {}", base64(format!("x:{part}").as_bytes())));
+        assert!(shown.starts_with("it is [REDACTED] and"), "{value}: {shown}");
+    }
+}
+
+#[test]
+fn what_begins_as_compressed_data_does_is_searched_as_text_too() {
+    // `HK` are the first two bytes of zlib data.
+    for spell in ["codes", "hex", "base64", "binary", "0x"].map(|name| named(&[name])[0].1) {
+        let spelled = spell("HK3X9QZ7WL");
+        assert!(scrub(&[("KEY", "hK3x9Qz7wL")], &spelled).contains("[REDACTED]"), "{spelled}");
+    }
+}
+
+#[test]
+fn text_right_after_compressed_data_stays() {
+    let spelled = base64(&super::spell::zlib(b"xx A0aAaaAaAAaaaa000a12"));
+    let shown = scrub(&[("KEY", "A0aAaaAaAAaaaa000a12")], &format!("{spelled} and more follows"));
+    assert!(shown.starts_with("[REDACTED...0a12]") && shown.ends_with(" and more follows"), "{shown}");
+}
+
+#[test]
+fn three_steps_that_once_got_through_are_found() {
+    for (inner, outer, form) in [("base64, two bytes before", "base64 reversed", "upper case")] {
+        for value in VALUES {
+            let spell = |name: &str| named(&[name])[0].1;
+            let spelled = spell("binary")(&spell(outer)(&spell(inner)(&spell(form)(value))));
+            let shown = scrub(&[("KEY", value)], &format!("it is: {spelled} end"));
+            assert!(!is_left(&spelled, &shown), "binary of {outer} of {inner} of {form} of {value}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_word_beside_something_encoded_stays() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
+    let twice = base64(base64(value.as_bytes()).as_bytes());
+    let backwards: String = twice.chars().rev().collect();
+    for (before, after) in [("now ", " then"), ("now\n", "\nthen"), ("a=", " 0000"), ("a b c ", ", 1")] {
+        for spelled in [&twice, &backwards] {
+            let shown = scrub(&[("KEY", value)], &format!("{before}{spelled}{after}"));
+            let rest =
+                shown.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).map(|rest| rest.trim_matches('='));
+            assert_eq!(rest, Some("[REDACTED...9Pq8]"), "{before}{spelled}{after}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn the_last_characters_of_something_encoded_may_be_on_a_line_of_their_own() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq";
+    for before in ["", "x", "xy"] {
+        let spelled = wrapped(&base64(format!("{before}{}", hex(value.as_bytes())).as_bytes()), 76);
+        assert_eq!(spelled.lines().last().map(str::len), Some(4), "{spelled}");
+        let backwards: String = spelled.chars().rev().collect();
+        for after in ["", "\n", " end"] {
+            for spelled in [&spelled, &backwards] {
+                let shown = scrub(&[("KEY", value)], &format!("{spelled}{after}"));
+                assert!(shown.contains("[REDACTED...") && !is_left(spelled, &shown), "{spelled}: {shown}");
+            }
+        }
+    }
+}
