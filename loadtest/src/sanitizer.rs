@@ -5,6 +5,8 @@ use std::hint::black_box;
 use airlock_actors::domain::{CredentialName, Secret};
 use airlock_actors::sanitizer::{Counts, Redactor};
 use anyhow::{Context, Result, ensure};
+use nix::sys::time::TimeSpec;
+use nix::time::ClockId;
 
 use crate::report::{Bar, Row, median};
 
@@ -15,6 +17,7 @@ macro_rules! names {
         [
             concat!($credentials, ", clean log"),
             concat!($credentials, ", clean JSON"),
+            concat!($credentials, ", clean source in JSON strings"),
             concat!($credentials, ", clean log as a stream of 64 KiB pieces"),
             concat!($credentials, ", a hit in every line"),
             concat!($credentials, ": memory"),
@@ -24,20 +27,20 @@ macro_rules! names {
 }
 
 /// Credentials of a row of measurements, and the names of its rows.
-const ROWS: [(usize, [&str; 6]); 3] =
+const ROWS: [(usize, [&str; 7]); 3] =
     [(1, names!("1 credential")), (100, names!("100 credentials")), (1_000, names!("1,000 credentials"))];
 
 /// Measures everything `rounds` times; the middle is reported.
 pub(crate) fn rows(rounds: u32) -> Result<Vec<Row>> {
-    let (log, json) = (log(), json());
+    let (log, json, source) = (log(), json(), source()?);
     let mut rows = Vec::new();
-    for (credentials, [clean_log, clean_json, stream, hits, memory, compile]) in ROWS {
+    for (credentials, [clean_log, clean_json, clean_source, stream, hits, memory, compile]) in ROWS {
         let secrets = secrets(credentials)?;
         let start = CoreTime::now();
         let redactor = std::sync::Arc::new(Redactor::compile(secrets.iter().map(|(name, value)| (name, value))));
         let compiled = start.elapsed();
         let leaky = leaky(&secrets);
-        for text in [&log, &json] {
+        for text in [&log, &json, &source] {
             ensure!(redactor.scrub(text, "stdout", &mut Counts::default()) == *text, "a clean text was changed");
         }
         let scrub = |text: &str| drop(black_box(redactor.scrub(black_box(text), "stdout", &mut Counts::default())));
@@ -51,6 +54,7 @@ pub(crate) fn rows(rounds: u32) -> Result<Vec<Row>> {
         let row = |what, reached, unit, bar| Row { what, reached, unit, bar };
         rows.push(row(clean_log, speed(rounds, &log, scrub), "MB/s", bar));
         rows.push(row(clean_json, speed(rounds, &json, scrub), "MB/s", bar));
+        rows.push(row(clean_source, speed(rounds, &source, scrub), "MB/s", bar));
         rows.push(row(stream, speed(rounds, &log, in_pieces), "MB/s", None));
         rows.push(row(hits, speed(rounds, &leaky, scrub), "MB/s", None));
         rows.push(row(memory, redactor.memory() as f64 / 1e6, "MB", None));
@@ -71,18 +75,17 @@ fn speed(rounds: u32, text: &str, scrub: impl Fn(&str)) -> f64 {
 }
 
 /// Time that this thread had a core, so that whatever else the machine does is not counted.
-struct CoreTime(u64);
+struct CoreTime(TimeSpec);
 
 impl CoreTime {
     fn now() -> Self {
-        // The first number is the nanoseconds on a core: `Documentation/scheduler/sched-stats.rst` of the kernel.
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        Self(text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0))
+        // It can't fail: the clock is there since Linux 2.6.12.
+        Self(ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap_or(TimeSpec::new(0, 0)))
     }
 
     /// Seconds.
     fn elapsed(&self) -> f64 {
-        Self::now().0.saturating_sub(self.0) as f64 / 1e9
+        std::time::Duration::from(Self::now().0 - self.0).as_secs_f64()
     }
 }
 
@@ -163,6 +166,22 @@ fn json() -> String {
     }
     text.push_str("null]");
     text
+}
+
+/// Source code as an agent gets it: a JSON string for each function, with its quotes, tabs and line ends escaped.
+fn source() -> Result<String> {
+    let own = include_str!("sanitizer.rs");
+    let mut text = String::with_capacity(TEXT + own.len() * 2);
+    for number in 0.. {
+        if text.len() >= TEXT {
+            break;
+        }
+        for function in own.split("\nfn ") {
+            text.push_str(&serde_json::to_string(&format!("// {number}\n{function}"))?);
+            text.push_str(",\n");
+        }
+    }
+    Ok(text)
 }
 
 /// A log that has a value in each line, as it is and in base64 by turns.
