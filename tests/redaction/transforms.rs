@@ -34,6 +34,7 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("hex in upper case, with colons", "s.encode().hex(':').upper()", Alarm),
     ("list of `0x` numbers", "str([hex(c) for c in s.encode()])", Alarm),
     ("list of character codes", "str(list(s.encode()))", Alarm),
+    ("list of character codes, a space after each digit", "' '.join(str(list(s.encode())))", Alarm),
     ("character codes on lines", "'\\n'.join(str(ord(c)) for c in s)", Alarm),
     ("binary", "' '.join(format(c, '08b') for c in s.encode())", Alarm),
     ("base64", "b64(s)", Alarm),
@@ -49,6 +50,7 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("HTTP basic authentication", "'Authorization: Basic ' + b64('user:' + s)", Alarm),
     ("base32", "base64.b32encode(s.encode()).decode()", Alarm),
     ("base32, text before", "' '.join(base64.b32encode(b'x' * n + s.encode()).decode() for n in range(5))", Alarm),
+    ("base32, reversed", "base64.b32encode(s.encode()).decode()[::-1]", Alarm),
     (
         "base85 and Ascii85",
         "base64.b85encode(s.encode()).decode() + ' ' + base64.a85encode(s.encode()).decode()",
@@ -64,6 +66,21 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("base64 in base64", "b64(b64(s))", Alarm),
     ("base64, three deep", "b64('a ' + b64('b ' + b64('c ' + s)))", Alarm),
     ("hex in base64, base64 in hex", "b64(s.encode().hex()) + ' ' + b64(s).encode().hex()", Alarm),
+    (
+        "base64 in base64, wrapped at 1, 7 and 76",
+        "'\\n'.join('\\n'.join(textwrap.wrap(b64(b64(s)), n)) + '!' for n in (1, 7, 76))",
+        Alarm,
+    ),
+    (
+        "base32 in base64, base64 in base32",
+        "b64(base64.b32encode(s.encode())) + ' ' + base64.b32encode(b64(s).encode()).decode()",
+        Alarm,
+    ),
+    (
+        "codes in base64, codes in hex",
+        "b64('x' + str(list(s.encode()))[1:]) + ' ' + str(list(s.encode())).encode().hex()",
+        Alarm,
+    ),
     ("JSON in base64", "b64(json.dumps({'user': 'root', 'key': s}))", Alarm),
     ("base64 in percent escapes", "urllib.parse.quote(b64(s + '>>>???'), safe='')", Alarm),
     ("reversed, in base64", "b64(s[::-1])", Alarm),
@@ -72,6 +89,11 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("zlib in base64, in hex", "b64(zlib.compress(s.encode())) + ' ' + zlib.compress(s.encode()).hex()", Alarm),
     ("base64 in gzip in base64", "b64(gzip.compress(b64(s).encode(), mtime=0))", Alarm),
     ("codes of gzip", "str(list(gzip.compress(s.encode(), mtime=0)))", Alarm),
+    (
+        "codes of zlib, after codes of other zlib",
+        "str([*zlib.compress(b'nothing'), *zlib.compress(s.encode())])",
+        Alarm,
+    ),
     ("half of it", "s[: len(s) // 2]", Through),
     ("its halves, the second first", "s[9:] + ' ' + s[:9]", Through),
     ("its characters with a letter between", "'x'.join(s)", Through),
@@ -80,6 +102,8 @@ pub(crate) const TRANSFORMS: &[(&str, &str, Verdict)] = &[
     ("xor with a constant, in hex", "bytes(c ^ 42 for c in s.encode()).hex()", Through),
     ("one large number", "str(int.from_bytes(s.encode(), 'big'))", Through),
     ("base64, five deep", "b64(b64(b64(b64(b64(s)))))", Through),
+    ("base64 in base64, in lower case", "b64(b64(s)).lower()", Through),
+    ("list of character codes, backwards", "str(list(s.encode()))[::-1]", Through),
     (
         "base64 with an alphabet of its own",
         "b64(s).translate(str.maketrans(string.ascii_letters, string.ascii_letters[1:] + 'a'))",

@@ -14,7 +14,8 @@ pub(super) struct Hit {
     pub(super) reach: usize,
 }
 
-/// Merges hits that overlap, and those of one credential that touch or reach each other. `hits` are in order of their start.
+/// Merges hits that overlap, and those of one credential that reach each other. `hits` are in order of their start. Those that
+/// touch stay apart: in a stream the first may be shown before the second is there.
 pub(super) fn merge(hits: impl Iterator<Item = Hit>) -> Vec<Hit> {
     let mut merged: Vec<Hit> = Vec::new();
     for hit in hits {
@@ -35,9 +36,14 @@ pub(super) fn merge(hits: impl Iterator<Item = Hit>) -> Vec<Hit> {
 }
 
 impl Hit {
-    pub(super) fn goes_on_in(&self, next: &Self) -> bool {
+    /// Whether it is of this credential and of no other.
+    pub(super) fn is_of(&self, credential: Option<u32>) -> bool {
+        self.credential.is_some() && self.credential == credential
+    }
+
+    fn goes_on_in(&self, next: &Self) -> bool {
         let reach = self.reach.min(next.reach);
-        self.credential.is_some() && self.credential == next.credential && next.range.start <= self.range.end + reach
+        reach > 0 && self.is_of(next.credential) && next.range.start <= self.range.end + reach
     }
 }
 
@@ -60,10 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn hits_that_overlap_become_one_and_touching_ones_of_one_credential() {
+    fn hits_that_overlap_become_one_and_those_that_touch_stay_apart() {
         let merged =
             merge([hit(0..3, 1, 0), hit(2..5, 1, 0), hit(5..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)].into_iter());
-        assert_eq!(merged, [hit(0..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)]);
+        assert_eq!(merged, [hit(0..5, 1, 0), hit(5..6, 1, 0), hit(6..7, 2, 0), hit(9..10, 2, 0)]);
         let merged = merge([hit(0..9, 1, 0), hit(2..3, 2, 0)].into_iter());
         assert_eq!(merged, [Hit { range: 0..9, within: 0, credential: None, reach: 0 }]);
     }

@@ -39,19 +39,7 @@ impl Redactor {
                 continue;
             }
             let hits = self.hits(&scan, cut);
-            let (shown, begin) = match hits.split_first() {
-                // Its marker is there already.
-                Some((first, rest))
-                    if first.range.start == 0 && first.credential.is_some() && first.credential == state.after =>
-                {
-                    (rest, first.range.end)
-                }
-                _ => (hits.as_slice(), 0),
-            };
-            let text = lossy(self.replaced(part, begin..cut, shown));
-            if cut > 0 {
-                state.after = hits.last().filter(|hit| hit.range.end == cut).and_then(|hit| hit.credential);
-            }
+            let text = lossy(self.replaced(part, 0..cut, &hits, &mut state.after));
             state.released = from + cut;
             state.searched = if end < raw.len() { 0 } else { raw.len() - state.released };
             return (text, cut > 0 && end < raw.len() && state.released < half);

@@ -1,11 +1,15 @@
 //! What stands in the place of a value: `[REDACTED]`, or `[REDACTED...last4]` for a person to tell which one it was.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::parts;
 
 /// What every marker begins with.
 const OPENING: &[u8] = b"[REDACTED";
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OPENING));
 /// In the place of several values that overlap.
 pub(super) const OF_SEVERAL: &str = "[REDACTED]";
 /// A value shows its last characters from this many on.
@@ -48,7 +52,7 @@ impl Markers {
     /// Those that stand in `text`, and where one begins that may go on after it (its length if none).
     pub(super) fn find(&self, text: &[u8]) -> (Vec<Range<usize>>, usize) {
         let mut found: Vec<Range<usize>> = Vec::new();
-        for at in memchr::memmem::find_iter(text, OPENING) {
+        for at in FINDER.find_iter(text) {
             let rest = text.get(at..).unwrap_or_default();
             let end = rest.iter().take(LONGEST).position(|byte| *byte == b']').map_or(0, |end| end + 1);
             let marker = rest.get(..end).and_then(|marker| std::str::from_utf8(marker).ok()).unwrap_or_default();

@@ -35,21 +35,21 @@ impl Redactor {
             let wanted = tail.bytes.len().saturating_sub(half).max(at_risk.min(tail.bytes.len()));
             let start = back_cut(&tail.bytes, &tail_hits, wanted);
             let lost = (head.len() - end) as u64 + tail.dropped_bytes + start as u64;
-            let front = self.replaced(&head, 0..end, &head_hits);
-            let back = self.replaced(&tail.bytes, start..tail.bytes.len(), &tail_hits);
+            let front = self.replaced(&head, 0..end, &head_hits, &mut None);
+            let back = self.replaced(&tail.bytes, start..tail.bytes.len(), &tail_hits, &mut None);
             return joined(front, lost, back);
         }
         head.extend(tail.bytes);
         let hits = self.find(&head, field, counts);
         if head.len() <= keep {
-            return lossy(self.replaced(&head, 0..head.len(), &hits));
+            return lossy(self.replaced(&head, 0..head.len(), &hits, &mut None));
         }
         let end = front_cut(&head, &hits, half);
         let start = back_cut(&head, &hits, head.len() - half).max(end);
         joined(
-            self.replaced(&head, 0..end, &hits),
+            self.replaced(&head, 0..end, &hits, &mut None),
             (start - end) as u64,
-            self.replaced(&head, start..head.len(), &hits),
+            self.replaced(&head, start..head.len(), &hits, &mut None),
         )
     }
 
@@ -61,7 +61,7 @@ impl Redactor {
         }
         let hits = self.find(text.as_bytes(), field, counts);
         let end = front_cut(text.as_bytes(), &hits, keep);
-        joined(self.replaced(text.as_bytes(), 0..end, &hits), (text.len() - end) as u64, Vec::new())
+        joined(self.replaced(text.as_bytes(), 0..end, &hits, &mut None), (text.len() - end) as u64, Vec::new())
     }
 }
 

@@ -113,7 +113,7 @@ impl Redactor {
         if hits.is_empty() {
             return text.to_owned();
         }
-        lossy(self.replaced(text.as_bytes(), 0..text.len(), &hits))
+        lossy(self.replaced(text.as_bytes(), 0..text.len(), &hits, &mut None))
     }
 
     pub(super) fn marker(&self, hit: &Hit) -> &str {
@@ -121,17 +121,25 @@ impl Redactor {
         marker.map_or(marker::OF_SEVERAL, String::as_str)
     }
 
-    /// The bytes of `text` in `part`, with every hit that begins in it replaced by its marker. `part` must not begin or end
-    /// inside one.
-    pub(super) fn replaced(&self, text: &[u8], part: Range<usize>, hits: &[Hit]) -> Vec<u8> {
+    /// The bytes of `text` in `part`, with every hit that begins in it replaced by its marker; of hits of one credential that
+    /// touch, by one. `part` must not begin or end inside one. `after`: whose marker was the last thing before `part`, and
+    /// then, whose is the last thing in it.
+    pub(super) fn replaced(&self, text: &[u8], part: Range<usize>, hits: &[Hit], after: &mut Option<u32>) -> Vec<u8> {
         let mut out = Vec::with_capacity(part.len());
         let mut from = part.start;
         for hit in hits.iter().filter(|hit| part.start <= hit.range.start && hit.range.start < part.end) {
-            out.extend_from_slice(text.get(from..hit.range.start).unwrap_or_default());
-            out.extend_from_slice(self.marker(hit).as_bytes());
-            from = hit.range.end;
+            let between = text.get(from..hit.range.start).unwrap_or_default();
+            out.extend_from_slice(between);
+            if !between.is_empty() || !hit.is_of(*after) {
+                out.extend_from_slice(self.marker(hit).as_bytes());
+            }
+            (from, *after) = (hit.range.end, hit.credential);
         }
-        out.extend_from_slice(text.get(from..part.end).unwrap_or_default());
+        let rest = text.get(from..part.end).unwrap_or_default();
+        if !rest.is_empty() {
+            *after = None;
+        }
+        out.extend_from_slice(rest);
         out
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::decode::inflate::MOST_COMPRESSED;
 use super::decode::{self, escapes, inflate, integers, runs, zones};
 use super::form::Form;
 use super::held::hold;
@@ -19,8 +20,6 @@ const EXPANDED: usize = 2 * 1024 * 1024;
 const EXPANDED_TIMES: usize = 16;
 /// Hits before one that are looked at to see whether it is another way to find the same.
 const NEAR: usize = 16;
-/// Attempts at compressed data that begins inside other such data.
-const MOST_COMPRESSED: usize = 8;
 /// What may be decoded of one text: so many times its own bytes, and this many more. An ordinary text never gets there.
 const DECODED_TIMES: usize = 12;
 const DECODED_MORE: usize = 64 * 1024;
@@ -29,12 +28,20 @@ const DECODED_MORE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) range: Range<usize>,
+    /// What of that can't be anything else. The characters beside it hold some bits of it, or are none of it at all.
+    core: Range<usize>,
     /// Where that begins that was decoded to find it, or itself: without its beginning it may not be found.
     pub(super) within: usize,
     pub(super) part: u32,
     pub(super) form: Form,
     /// How often in a row.
     pub(super) count: u64,
+}
+
+impl Found {
+    fn at(range: Range<usize>, part: u32, form: Form) -> Self {
+        Self { within: range.start, core: range.clone(), range, part, form, count: 1 }
+    }
 }
 
 /// What was found in a text, and from where on it may belong to something that more text would complete.
@@ -111,19 +118,22 @@ impl Scanner<'_> {
         let (markers, open_marker) = self.needles.markers.find(self.text);
         self.needles.exact.find(self.text, self.least, |part, form, range| {
             if !overlaps(&markers, &range) {
-                add(&mut scan.found, Found { within: range.start, range, part, form, count: 1 });
+                add(&mut scan.found, Found::at(range, part, form));
             }
         });
         work.fingerprints += self.needles.raw.find(self.text, |needle, range| {
             if !overlaps(&markers, &range) {
-                scan.found.push(Found { within: range.start, range, part: needle.part, form: needle.form, count: 1 });
+                scan.found.push(Found::at(range, needle.part, needle.form));
             }
         });
         let squeezed = Squeezed::new(self.text, &markers);
-        work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, range| {
-            let origin = squeezed.origin(self.text, range);
-            if let Some((range, form)) = self.accepted(needle.part, needle.form, origin) {
-                scan.found.push(Found { within: range.start, range, part: needle.part, form, count: 1 });
+        let mut known = Vec::new();
+        work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, letters| {
+            let origin = squeezed.origin(self.text, letters.clone());
+            if let Some((core, form)) = self.accepted(needle.part, needle.form, origin) {
+                let range = self.widened(core.clone(), form);
+                scan.found.push(Found { within: range.start, range, core, part: needle.part, form, count: 1 });
+                known.push(letters);
             }
         });
         if self.more {
@@ -139,7 +149,7 @@ impl Scanner<'_> {
         }
         if self.depth < DEEPEST {
             self.escapes(scan, work);
-            self.zones(&squeezed, scan, work);
+            self.zones(&squeezed, known, scan, work);
             self.integers(&squeezed, scan, work);
         }
     }
@@ -166,8 +176,6 @@ impl Scanner<'_> {
                 (form != Form::Separated || dense).then_some((origin, form))
             }
             Form::Reversed => (gaps == 0 || dense || same_gaps(known, gaps)).then_some((origin, Form::Reversed)),
-            // The characters at both ends hold some bits of it.
-            Form::Base32 | Form::Base64 | Form::Utf16 => Some((self.widened(origin), form)),
             other => Some((origin, other)),
         }
     }
@@ -179,11 +187,24 @@ impl Scanner<'_> {
         self.text.get(start..)?.starts_with(value).then_some(start..start + value.len())
     }
 
-    fn widened(&self, origin: Range<usize>) -> Range<usize> {
+    /// With the characters beside it that hold some bits of it.
+    fn widened(&self, origin: Range<usize>, form: Form) -> Range<usize> {
+        if !matches!(form, Form::Base32 | Form::Base64 | Form::Utf16) {
+            return origin;
+        }
         let encoded =
             |at: Option<usize>| at.and_then(|at| self.text.get(at)).is_some_and(|byte| runs::in_alphabet(*byte));
         let start = origin.start - usize::from(encoded(origin.start.checked_sub(1)));
         start..origin.end + usize::from(encoded(Some(origin.end)))
+    }
+
+    /// As much of `wide` as stands beside `core` without anything between: across a gap nothing says that it belongs to it.
+    fn in_its_words(&self, core: &Range<usize>, wide: Range<usize>) -> Range<usize> {
+        let is_word = |range: Range<usize>| {
+            self.text.get(range).is_some_and(|word| word.iter().all(|byte| runs::in_alphabet(*byte)))
+        };
+        let start = if is_word(wide.start..core.start) { wide.start } else { core.start };
+        start..if is_word(core.end..wide.end) { wide.end } else { core.end }
     }
 
     fn escapes(&self, scan: &mut Scan, work: &mut Work) {
@@ -204,14 +225,15 @@ impl Scanner<'_> {
         scanner.all(&mut inner, work);
         for found in inner.found {
             let inner_len = found.range.len();
-            let range = unescaped.origin(found.range);
+            let core = unescaped.origin(found.core);
+            let range = self.in_its_words(&core, unescaped.origin(found.range));
             let within = unescaped.origin(found.within..found.within + 1).start.min(range.start);
             // Every character escaped is no need of any language.
             let form = match found.form.inside(Form::Escaped) {
                 Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
                 form => form,
             };
-            scan.found.push(Found { range, within, form, ..found });
+            scan.found.push(Found { range, core, within, form, ..found });
         }
         let open = inner.open.min(inner.value_open);
         if self.more && open < unescaped.bytes.len() {
@@ -219,29 +241,30 @@ impl Scanner<'_> {
         }
     }
 
-    fn zones(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {
+    /// `known`: of which letters it is known already what they are.
+    fn zones(&self, squeezed: &Squeezed, mut known: Vec<Range<usize>>, scan: &mut Scan, work: &mut Work) {
         let zones = zones::zones(squeezed.bytes());
         if zones.is_empty() {
             return;
         }
-        // What was found to be a value as a whole need not be decoded.
-        let mut known: Vec<Range<usize>> = scan.found.iter().map(|found| found.range.clone()).collect();
         known.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
         let direct = scan.found.len();
         // Of compressed data in compressed data hardly more than one is any: each attempt costs what it is long.
         let (mut attempts, mut end) = (0, 0);
         for zone in zones {
+            // What was found to be a value as a whole need not be decoded.
+            let core = zone.core();
+            let first = known.partition_point(|known| known.start <= core.start);
+            if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| core.end <= known.end) {
+                continue;
+            }
             let place = squeezed.origin(self.text, zone.range.clone());
+            let core = squeezed.origin(self.text, core);
             if zone.kind == zones::Kind::Compressed {
                 attempts = if place.start < end { attempts + 1 } else { 0 };
                 if attempts > MOST_COMPRESSED {
                     continue;
                 }
-            }
-            let core = squeezed.origin(self.text, zone.core());
-            let first = known.partition_point(|known| known.start <= core.start);
-            if known.get(..first).unwrap_or_default().iter().rev().take(4).any(|known| core.end <= known.end) {
-                continue;
             }
             for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
                 for decoded in &decoded {
@@ -260,32 +283,21 @@ impl Scanner<'_> {
                 }
             }
         }
-        // What was found as it is, and again in what it decodes to, is one: the second may have a letter more or less.
         let decoded = scan.found.split_off(direct);
-        let again = |found: &Found, before: &Found| {
-            let (one, other) = (&found.range, &before.range);
-            found.part == before.part
-                && one.start < other.end
-                && other.start < one.end
-                && other.start <= one.start + LONGEST_GAP + 1
-                && one.end <= other.end + LONGEST_GAP + 1
-        };
-        // In order of their places, so that only those near it are looked at.
-        scan.found.sort_unstable_by_key(|found| found.range.start);
-        let near = |found: &Found| {
-            let end = scan.found.partition_point(|before| before.range.start < found.range.end);
-            scan.found.get(end.saturating_sub(NEAR)..end).unwrap_or_default().iter().any(|before| again(found, before))
-        };
-        let kept: Vec<Found> = decoded.into_iter().filter(|found| !near(found)).collect();
-        scan.found.extend(kept);
+        once_only(&mut scan.found, decoded);
     }
 
     fn integers(&self, squeezed: &Squeezed, scan: &mut Scan, work: &mut Work) {
         let digits = integers::digits(squeezed.bytes());
         let lists = digits.flat_map(|digits| integers::lists(self.text, squeezed.origin(self.text, digits)));
         for list in lists.chain(integers::hexadecimal(self.text)) {
-            if work.allows(list.bytes.len()) {
-                self.inner(&list.bytes, list.compressed, list.start(), scan, work, &|found| list.origin(found));
+            // Text may begin as compressed data does. Of what is no list, zones say which part of it is text.
+            let text = decode::has_text(&list.bytes, SHORTEST - 2).then_some(None);
+            let compressed = list.compressed.map(Some);
+            for kind in text.into_iter().chain(compressed) {
+                if work.allows(list.bytes.len()) {
+                    self.inner(&list.bytes, kind, list.start(), scan, work, &|found| list.origin(found));
+                }
             }
         }
     }
@@ -301,10 +313,6 @@ impl Scanner<'_> {
         origin: &dyn Fn(Range<usize>) -> Range<usize>,
     ) {
         let expanded = compressed.map(|kind| inflate::inflate(kind, bytes, EXPANDED.min(work.expand)));
-        // Text may begin as compressed data does.
-        if compressed.is_some() && decode::has_text(bytes, SHORTEST - 2) {
-            self.inner(bytes, None, within, scan, work, origin);
-        }
         let (text, outer) = match &expanded {
             Some(expanded) => {
                 work.expand -= expanded.bytes.len();
@@ -328,12 +336,13 @@ impl Scanner<'_> {
         Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
             .all(&mut inner, work);
         for found in inner.found {
-            let place = match &expanded {
-                Some(expanded) => 0..expanded.taken.max(1),
-                None => widened(found.range),
+            let place = |found: Range<usize>| match &expanded {
+                Some(expanded) => origin(0..expanded.taken.max(1)),
+                None => origin(widened(found)),
             };
-            let (range, form) = (origin(place), found.form.inside(outer));
-            scan.found.push(Found { range, within, part: found.part, form, count: 1 });
+            let (core, form) = (place(found.core), found.form.inside(outer));
+            let range = self.in_its_words(&core, place(found.range));
+            scan.found.push(Found { range, core, within, part: found.part, form, count: 1 });
         }
     }
 }
@@ -344,9 +353,42 @@ fn add(all: &mut Vec<Found>, found: Found) {
         Some(last) if last.part == found.part && last.form == found.form && found.range.start <= last.range.end => {
             last.count += u64::from(found.range.start == last.range.end);
             last.range.end = last.range.end.max(found.range.end);
+            last.core.end = last.range.end;
         }
         _ => all.push(found),
     }
+}
+
+/// Adds what was found by decoding. What was found as it is, and again in what it decodes to, is one, and so is what can be
+/// decoded in two ways: the longer one has some letters more that are none of it.
+fn once_only(all: &mut Vec<Found>, mut decoded: Vec<Found>) {
+    let reach = LONGEST_GAP + 1;
+    let again = |one: &Found, other: &Found| {
+        let (one_range, other_range) = (&one.range, &other.range);
+        let compressed = one.form == Form::Compressed || other.form == Form::Compressed;
+        one.part == other.part
+            && !compressed
+            && one_range.start < other_range.end
+            && other_range.start < one_range.end
+            && other_range.start.abs_diff(one_range.start) <= reach
+            && one_range.end.abs_diff(other_range.end) <= reach
+    };
+    // In order of their places, so that only those near it are looked at.
+    all.sort_unstable_by_key(|found| found.range.start);
+    decoded.sort_unstable_by_key(|found| (found.range.start, found.range.end));
+    let mut kept: Vec<Found> = Vec::new();
+    for found in decoded {
+        let end = all.partition_point(|before| before.range.start < found.range.end);
+        if all.get(end.saturating_sub(NEAR)..end).unwrap_or_default().iter().any(|before| again(&found, before)) {
+            continue;
+        }
+        match kept.iter_mut().rev().take(NEAR).find(|before| again(&found, before)) {
+            Some(before) if found.range.len() < before.range.len() => *before = found,
+            Some(_) => {}
+            None => kept.push(found),
+        }
+    }
+    all.append(&mut kept);
 }
 
 fn overlaps(markers: &[Range<usize>], range: &Range<usize>) -> bool {

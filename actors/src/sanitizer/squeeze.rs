@@ -1,15 +1,16 @@
 //! A text with everything but its letters and digits left out: what a value looks like whatever stands between its
 //! characters, wherever its lines are broken, and, since a bit tells the cases of ASCII letters apart, in any case.
 //!
-//! Nothing is kept that tells where each byte came from: a mark for every few hundred bytes is enough to walk there again.
+//! Nothing is kept that tells where each byte came from: a mark for every few dozen bytes is enough to walk there again.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Stands where a marker stood, or anything else that nothing may reach across. No character is kept as this byte.
 pub(super) const BARRIER: u8 = 0;
 
 /// Raw bytes to a mark.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 
 /// Which ASCII bytes are kept.
 const KEPT: [u8; 256] = {
@@ -29,22 +30,28 @@ const KEPT: [u8; 256] = {
 #[derive(Default)]
 pub(super) struct Squeezed {
     bytes: Vec<u8>,
+    /// How many of them are written.
+    len: usize,
     /// Of each block: where it begins in the text, and in `bytes`.
     marks: Vec<(usize, usize)>,
+    /// The mark that was asked for last.
+    asked: Cell<usize>,
 }
 
 impl Squeezed {
     /// Squeezes `text`. Nothing will be found across `barriers`, which are in order.
     pub(super) fn new(text: &[u8], barriers: &[Range<usize>]) -> Self {
-        let mut squeezed = Self { bytes: Vec::with_capacity(text.len() + BLOCK), marks: Vec::new() };
+        let marks = Vec::with_capacity(text.len() / BLOCK + 1 + 2 * barriers.len());
+        let mut squeezed = Self { bytes: vec![0; text.len() + BLOCK], len: 0, marks, asked: Cell::new(0) };
         let mut from = 0;
         for barrier in barriers {
             squeezed.add(text, from..barrier.start);
-            squeezed.marks.push((barrier.start, squeezed.bytes.len()));
-            squeezed.bytes.push(BARRIER);
+            squeezed.marks.push((barrier.start, squeezed.len));
+            squeezed.add_kept(&[BARRIER]);
             from = barrier.end;
         }
         squeezed.add(text, from..text.len());
+        squeezed.bytes.truncate(squeezed.len);
         squeezed
     }
 
@@ -56,7 +63,7 @@ impl Squeezed {
     fn add(&mut self, text: &[u8], part: Range<usize>) {
         let mut at = part.start;
         while at < part.end {
-            self.marks.push((at, self.bytes.len()));
+            self.marks.push((at, self.len));
             let end = part.end.min(at + BLOCK);
             let block = text.get(at..end).unwrap_or_default();
             if block.is_ascii() {
@@ -66,31 +73,61 @@ impl Squeezed {
                 let rest = text.get(..part.end).unwrap_or_default();
                 while at < end {
                     let (kept, next) = character(rest, at);
-                    self.bytes.extend_from_slice(kept.bytes());
+                    self.add_kept(kept.bytes());
                     at = next;
                 }
             }
         }
     }
 
+    /// At least that many bytes that nothing was written to yet: a letter may be longer in lower case.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.bytes.len() < self.len + bytes {
+            self.bytes.resize((self.len + bytes) * 2, 0);
+        }
+        self.bytes.get_mut(self.len..).unwrap_or_default()
+    }
+
+    fn add_kept(&mut self, kept: &[u8]) {
+        for (place, byte) in self.room(kept.len()).iter_mut().zip(kept) {
+            *place = *byte;
+        }
+        self.len += kept.len();
+    }
+
     /// Writes every byte and steps over those that are kept: no branch depends on the text.
     fn add_ascii(&mut self, block: &[u8]) {
-        let mut kept = [0u8; BLOCK];
+        let Some(kept) = self.room(BLOCK).first_chunk_mut::<BLOCK>() else { return };
         let mut count = 0;
         for &byte in block {
-            #[expect(clippy::indexing_slicing, reason = "a block has at most 256 bytes, a byte is below 256")]
+            #[expect(clippy::indexing_slicing, reason = "a block has at most BLOCK bytes, a byte is below 256")]
             {
                 kept[count % BLOCK] = byte;
                 count += usize::from(KEPT[usize::from(byte)]);
             }
         }
-        self.bytes.extend_from_slice(kept.get(..count).unwrap_or_default());
+        self.len += count;
+    }
+
+    /// The last mark before `kept`. Who asks mostly goes on from where he asked before.
+    fn mark(&self, kept: usize) -> Option<(usize, usize)> {
+        let is_before = |index: usize| self.marks.get(index).is_some_and(|&(_, before)| before <= kept);
+        let (mut from, mut step) = (self.asked.get(), 1);
+        if !is_before(from) {
+            from = 0;
+        }
+        while is_before(from + step) {
+            (from, step) = (from + step, step * 2);
+        }
+        let rest = self.marks.get(from..self.marks.len().min(from + step)).unwrap_or_default();
+        let after = from + rest.partition_point(|&(_, before)| before <= kept);
+        self.asked.set(after.saturating_sub(1));
+        self.marks.get(after.checked_sub(1)?).copied()
     }
 
     /// Where the bytes `found` of the squeezed text stand in `text`, from the first character to the last.
     pub(super) fn origin(&self, text: &[u8], found: Range<usize>) -> Range<usize> {
-        let after = self.marks.partition_point(|&(_, kept)| kept <= found.start);
-        let Some(&(at, count)) = after.checked_sub(1).and_then(|mark| self.marks.get(mark)) else { return 0..0 };
+        let Some((at, count)) = self.mark(found.start) else { return 0..0 };
         let (first, before) = walk(text, at, found.start.saturating_sub(count));
         // Across a barrier nothing is found, so that the walk goes on from here.
         let last = found.end.saturating_sub(1).saturating_sub(found.start);

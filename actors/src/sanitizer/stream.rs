@@ -78,19 +78,7 @@ impl Stream {
         }
         let hits = self.redactor.hits(&scan, cut);
         self.redactor.count(&scan, cut, self.field, &mut self.counts);
-        let goes_on = hits.first().is_some_and(|hit| hit.range.start == 0 && hit.range.end <= cut);
-        let (shown, from) = match hits.split_first() {
-            // Its marker is there already.
-            Some((first, rest)) if goes_on && first.credential.is_some() && first.credential == self.after => {
-                (rest, first.range.end)
-            }
-            _ => (hits.as_slice(), 0),
-        };
-        let text = self.redactor.replaced(&self.held, from..cut, shown);
-        if cut > 0 {
-            let last = hits.iter().rev().find(|hit| hit.range.end <= cut);
-            self.after = last.filter(|hit| hit.range.end == cut).and_then(|hit| hit.credential);
-        }
+        let text = self.redactor.replaced(&self.held, 0..cut, &hits, &mut self.after);
         self.held.drain(..cut);
         self.searched = self.held.len();
         lossy(text)

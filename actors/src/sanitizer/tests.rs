@@ -20,6 +20,13 @@ fn redactor(secrets: &[(&str, &str)]) -> Redactor {
     Redactor::compile(owned.iter().map(|(name, value)| (name, value)))
 }
 
+/// So many cases, or `PROPTEST_CASES`.
+fn cases(cases: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = wanted.unwrap_or(cases);
+    ProptestConfig { cases, max_global_rejects: cases.saturating_mul(10).max(1024), ..ProptestConfig::default() }
+}
+
 fn scrub(secrets: &[(&str, &str)], text: &str) -> String {
     redactor(secrets).scrub(text, "stdout", &mut Counts::default())
 }

@@ -4,6 +4,9 @@ use std::io::{ErrorKind, Read};
 
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
+/// Attempts at compressed data that begins inside other such data.
+pub(in crate::sanitizer) const MOST_COMPRESSED: usize = 8;
+
 /// How data starts that may be compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sanitizer) enum Kind {

@@ -12,6 +12,8 @@ pub(in crate::sanitizer) const LONGEST_RUN: usize = 256 * 1024;
 const PROBE: usize = 96;
 /// Characters after the last whole quad that still belong to a zone.
 pub(super) const WIDENED: usize = 4;
+/// A byte of which some bits are missing: no letter, and none of UTF-8.
+const UNKNOWN: u8 = 0xFF;
 /// Characters of text in a row that something decoded has to have to be worth a search.
 const TEXT: usize = 6;
 
@@ -40,10 +42,10 @@ pub(in crate::sanitizer) fn in_alphabet(byte: u8) -> bool {
     sextet(byte) != 255
 }
 
-/// Where the characters of a run that `at` is among begin, else `at`, however few they are.
+/// Where the word begins that `at` is inside of, or at the end of `text` may go on; else `at`.
 pub(in crate::sanitizer) fn begin_of_word(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
-    let goes_on = text.get(at).is_some_and(|byte| in_alphabet(*byte));
+    let goes_on = text.get(at).is_none_or(|byte| in_alphabet(*byte));
     if goes_on { at - before.iter().rev().take(LONGEST_RUN).take_while(|byte| in_alphabet(**byte)).count() } else { at }
 }
 
@@ -109,64 +111,32 @@ impl Run {
         self.characters.iter().map(|byte| value(*byte)).collect()
     }
 
-    /// Whether the character at `index` and the next one stand side by side.
-    fn touches_next(&self, index: usize) -> bool {
-        let place = |index: usize| self.places.get(index).copied();
-        place(index).zip(place(index + 1)).is_some_and(|(one, other)| one.abs_diff(other) == 1)
-    }
-
-    /// Without those of the first `lead` characters that stand apart from what follows: a word, not the beginning of it. Says
-    /// how many those were.
-    fn without_lead(mut self, lead: usize) -> (Self, usize) {
-        let apart = (0..lead.min(self.len().saturating_sub(1))).rev().find(|index| !self.touches_next(*index));
-        let dropped = apart.map_or(0, |index| index + 1);
-        self.characters.drain(..dropped);
-        self.places.drain(..dropped);
-        (self, dropped)
-    }
-
-    /// Without those of the last `tail` characters, and of the quad before them, that follow the encoded text, if one can
-    /// tell: of a text that is not spaced, what stands apart. In one that is, or over a line end, padding says so.
-    fn without_tail(mut self, text: &[u8], tail: usize) -> Self {
-        let core = self.len().saturating_sub(tail);
-        let last_quad = core.saturating_sub(4);
-        let spaced = (0..last_quad).any(|index| !self.touches_next(index));
-        let ends = |index: usize| {
-            let (Some(one), Some(other)) = (self.places.get(index), self.places.get(index + 1)) else { return false };
-            let gap = text.get(one.min(other) + 1..*one.max(other)).unwrap_or_default();
-            if gap.is_empty() || gap.contains(&b'=') {
-                return !gap.is_empty();
-            }
-            let wrapped = gap.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-            !spaced && !(wrapped && (index + 1 < core || self.is_padded(text, index + 1)))
+    /// Without what follows padding among the last `most` characters.
+    fn up_to_padding(mut self, text: &[u8], most: usize) -> Self {
+        let padding = |index: &usize| {
+            let (Some(one), Some(other)) = (self.places.get(*index), self.places.get(index + 1)) else { return false };
+            text.get(one.min(other) + 1..*one.max(other)).unwrap_or_default().contains(&b'=')
         };
-        if let Some(end) = (last_quad..self.len()).find(|index| ends(*index)) {
+        if let Some(end) = (self.len().saturating_sub(most)..self.len()).find(padding) {
             self.characters.truncate(end + 1);
             self.places.truncate(end + 1);
         }
         self
     }
 
-    /// Whether padding follows the characters that stand side by side from `index` on.
-    fn is_padded(&self, text: &[u8], index: usize) -> bool {
-        let last = (index..self.len()).find(|index| !self.touches_next(*index)).unwrap_or(index);
-        let place = |index: usize| self.places.get(index).copied();
-        let forwards = place(0) <= place(1);
-        let next = place(last).and_then(|at| if forwards { at.checked_add(1) } else { at.checked_sub(1) });
-        next.and_then(|at| text.get(at)) == Some(&b'=')
-    }
-
-    /// With the characters of its first quad that are missing: `before` ones came before it, of those that count.
-    fn padded(mut self, before: usize) -> Self {
-        let (missing, first) = (before % 4, self.places.first().copied().unwrap_or(0));
+    /// With the characters of its first quad that are missing.
+    fn padded(mut self, missing: usize) -> Self {
+        let first = self.places.first().copied().unwrap_or(0);
         self.characters.splice(0..0, std::iter::repeat_n(b'A', missing));
         self.places.splice(0..0, std::iter::repeat_n(first, missing));
         self
     }
 
-    /// Base64, from the first character on.
-    fn base64(&self) -> Decoded {
-        Decoded { bytes: joined(&self.digits(sextet), 0, 6), compressed: None, first: 0, bits: 6 }
+    /// Base64, from the first character on, of which `missing` are none.
+    fn base64(&self, missing: usize) -> Decoded {
+        let mut bytes = joined(&self.digits(sextet), 0, 6);
+        bytes.iter_mut().take((missing * 6).div_ceil(8)).for_each(|byte| *byte = UNKNOWN);
+        Decoded { bytes, compressed: None, first: 0, bits: 6 }
     }
 
     /// Base64, wherever there is text, and compressed data at the beginning of all.
@@ -174,7 +144,8 @@ impl Run {
         let sextets = self.digits(sextet);
         for (first, text) in alignments_with_text(&sextets).into_iter().enumerate() {
             if text {
-                decoded.push(Decoded { bytes: joined(&sextets, first, 6), compressed: None, first, bits: 6 });
+                let bytes = joined(&sextets, first, 6);
+                decoded.push(Decoded { bytes, compressed: None, first, bits: 6 });
             }
         }
     }
@@ -196,7 +167,8 @@ impl Run {
             let digits = if bits == 6 { self.digits(sextet) } else { self.digits(nibble) };
             let bytes = joined(&digits, 0, bits);
             if let Some(compressed) = inflate::kind(&bytes) {
-                decoded.push(Decoded { bytes, compressed: Some(compressed), first: 0, bits: bits as usize });
+                let bits = bits as usize;
+                decoded.push(Decoded { bytes, compressed: Some(compressed), first: 0, bits });
             }
         }
     }
@@ -238,32 +210,32 @@ pub(in crate::sanitizer) fn decoded(
         return all;
     }
     let mut from = place.start;
-    let (mut skipped, total) = (0, zone.range.len());
-    // Of a run of `len` characters that `read` ones are read before.
-    let lead = |read: usize| zone.first.saturating_sub(read);
-    let tail = |read: usize, len: usize| (read + len + zone.last).saturating_sub(total).min(zone.last);
+    let (mut read, total) = (0, zone.range.len());
     while from < place.end {
         // After a long gap it goes on as something else.
         let run = Run::gathered(text, from..place.end, alphanumeric);
         let Some(last) = run.places.last() else { break };
         from = last + 1;
-        let (before, len) = (skipped, run.len());
-        skipped += len;
+        let (before, len) = (read, run.len());
+        read += len;
         match zone.kind {
-            Kind::Base64 => {
-                let (run, dropped) = run.without_tail(text, tail(before, len)).without_lead(lead(before));
-                add(run.padded(before + dropped + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
-            }
-            Kind::Backwards => {
-                let after = total.saturating_sub(before + len);
-                let (run, dropped) = run.reversed().without_tail(text, tail(after, len)).without_lead(lead(after));
-                add(run.padded(after + dropped + 4 - zone.first), &|run, decoded| decoded.push(run.base64()));
+            Kind::Base64 | Kind::Backwards => {
+                let (before, run) = match zone.kind {
+                    Kind::Base64 => (before, run),
+                    _ => (total - (before + len).min(total), run.reversed()),
+                };
+                let run = run.up_to_padding(text, (before + len + zone.last).saturating_sub(total) + 4);
+                let missing = (before + 4 - zone.first % 4) % 4;
+                add(run.padded(missing), &|run, decoded| decoded.push(run.base64(missing)));
             }
             Kind::Hex => {
                 add(run.clone().reversed(), &|run, decoded| run.with_text(4, 2, nibble, decoded));
                 add(run, &|run, decoded| run.with_text(4, 2, nibble, decoded));
             }
-            Kind::Base32 => add(run, &|run, decoded| run.with_text(5, 8, quintet, decoded)),
+            Kind::Base32 => {
+                add(run.clone().reversed(), &|run, decoded| run.with_text(5, 8, quintet, decoded));
+                add(run, &|run, decoded| run.with_text(5, 8, quintet, decoded));
+            }
             Kind::Compressed => {}
         }
     }

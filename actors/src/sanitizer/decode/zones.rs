@@ -7,6 +7,9 @@
 //! twelve bytes.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::runs::{self, LONGEST_RUN};
 
@@ -52,8 +55,9 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The lowest bits of every other byte.
 const EVEN: u64 = 0x0001_0001_0001_0001;
 const ODD: u64 = EVEN << 8;
-/// Bytes to a block of roles; and how far past it is looked.
+/// Bytes to a block of roles; and how far it is looked before and past it.
 const BLOCK: usize = 1024;
+const BEHIND: usize = 8;
 const AHEAD: usize = 16;
 /// Quads in a row that make a zone.
 const QUADS: usize = 3;
@@ -100,84 +104,110 @@ impl Zone {
 
 /// The zones of a squeezed text, by kind in order of their places.
 pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
-    let mut finder = Finder { squeezed, ends: [0; 10], found: Vec::new() };
-    let mut buffer = [0u8; BLOCK + AHEAD];
-    let mut last = Flags::default();
-    let mut from = 0;
-    while from < squeezed.len() {
+    let mut search = Search { squeezed, ends: [0; 10], found: Vec::new() };
+    let mut buffer = [0u8; BEHIND + BLOCK + AHEAD];
+    for (number, block) in squeezed.chunks(BLOCK).enumerate() {
+        let from = number * BLOCK;
+        buffer.copy_within(BLOCK..BLOCK + BEHIND, 0);
         let there = squeezed.get(from..squeezed.len().min(from + BLOCK + AHEAD)).unwrap_or_default();
-        for (role, byte) in buffer.iter_mut().zip(there) {
+        let (_, roles) = buffer.split_at_mut(BEHIND);
+        for (role, byte) in roles.iter_mut().zip(there) {
             #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
             {
                 *role = ROLES[usize::from(*byte)];
             }
         }
-        buffer.get_mut(there.len()..).unwrap_or_default().fill(0);
-        // One word more at the end of all: what is found is found a word later.
-        let positions = if there.len() < BLOCK { there.len() + 8 } else { BLOCK };
-        for at in (0..positions.min(BLOCK)).step_by(8) {
+        roles.get_mut(there.len()..).unwrap_or_default().fill(0);
+        for at in (0..block.len()).step_by(8) {
             let Some(roles) = buffer.get(at..).and_then(<[u8]>::first_chunk) else { break };
-            let flags = Flags::of(roles);
-            if last.begins_something(flags) {
-                finder.look((from + at).saturating_sub(8), last, flags);
+            if Roles(roles).may_begin_something() {
+                search.look(from + at, Roles(roles));
             }
-            last = flags;
         }
-        from += BLOCK;
     }
-    if last.begins_something(Flags::default()) {
-        finder.look((squeezed.len().div_ceil(8) * 8).saturating_sub(8), last, Flags::default());
-    }
-    for magic in [b"H4sI".as_slice(), b"1f8b08", b"1F8B08"] {
-        finder.found.extend(memchr::memmem::find_iter(squeezed, magic).map(|at| Zone {
-            range: at..at + magic.len(),
+    for magic in GZIP.iter() {
+        search.found.extend(magic.find_iter(squeezed).map(|at| Zone {
+            range: at..at + magic.needle().len(),
             kind: Kind::Compressed,
             first: 0,
             last: 0,
         }));
     }
-    finder.found
+    search.found
 }
 
-/// For each of eight positions, in the lowest bit of its byte: does a quad, a quad backwards, a pair of digits, or zlib
-/// data begin there.
-#[derive(Clone, Copy, Default)]
-struct Flags {
-    quads: u64,
-    backwards: u64,
-    pairs: u64,
-    zlib: u64,
-    base32: u64,
-}
+/// How gzip data begins in base64 and in hexadecimal.
+static GZIP: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| [b"H4sI".as_slice(), b"1f8b08", b"1F8B08"].map(Finder::new));
 
-impl Flags {
-    fn of(roles: &[u8; 10]) -> Self {
-        let word =
-            |at: usize| roles.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
-        let (first, second, third) = (word(0), word(1), word(2));
-        Self {
-            quads: first & second >> 1 & third >> 2 & ONES,
-            backwards: first >> 2 & second >> 1 & third & ONES,
-            pairs: first >> 3 & second >> 4 & ONES,
-            zlib: first >> 6 & second >> 7 & ONES,
-            base32: first >> 5 & ONES,
-        }
+/// The roles of eight bytes, from [`BEHIND`] on, and of those beside them. What it says is said for each of eight positions,
+/// in the lowest bit of its byte.
+#[derive(Clone, Copy)]
+struct Roles<'a>(&'a [u8; BEHIND + 8 + AHEAD]);
+
+impl Roles<'_> {
+    fn word(self, at: usize) -> u64 {
+        self.0.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
     }
 
-    fn begins_something(self, next: Self) -> bool {
-        let rest = u64::from(self.are_digits(next)) | u64::from(self.is_base32(next));
-        in_a_row(self.quads, next.quads) | in_a_row(self.backwards, next.backwards) | self.zlib | rest != 0
+    /// Whether it is worth to look closer. Forwards and backwards, three quads have three bytes in them that can be first.
+    fn may_begin_something(self) -> bool {
+        let pairs = self.pairs(BEHIND);
+        let quads = in_a_row(self.word(BEHIND) & ONES, self.word(BEHIND + 8) & ONES);
+        let rows = pairs & EVEN == EVEN || pairs & ODD == ODD || self.base32(BEHIND) == ONES;
+        quads | self.zlib() | u64::from(rows) != 0
     }
 
-    /// Of twelve in a row at every other position.
-    fn are_digits(self, next: Self) -> bool {
-        let digits = |every: u64| self.pairs & every == every && next.pairs as u32 & every as u32 == every as u32;
+    /// Where three quads in a row begin.
+    fn quads(self) -> u64 {
+        let quads = |at| self.word(at) & self.word(at + 1) >> 1 & self.word(at + 2) >> 2 & ONES;
+        in_a_row(quads(BEHIND), quads(BEHIND + 8))
+    }
+
+    /// Where the third byte of a quad is, and of two more, which stand backwards.
+    fn backwards(self) -> u64 {
+        let quads = |at: usize| self.word(at - 2) >> 2 & self.word(at - 1) >> 1 & self.word(at) & ONES;
+        in_a_row(quads(BEHIND), quads(BEHIND + 8))
+    }
+
+    /// Where a pair of digits is.
+    fn pairs(self, at: usize) -> u64 {
+        self.word(at) >> 3 & self.word(at + 1) >> 4 & ONES
+    }
+
+    fn base32(self, at: usize) -> u64 {
+        self.word(at) >> 5 & ONES
+    }
+
+    fn zlib(self) -> u64 {
+        self.word(BEHIND) >> 6 & self.word(BEHIND + 1) >> 7 & ONES
+    }
+
+    /// Of sixteen in a row eight are here, and of the others four right before or after these.
+    fn are_digits(self) -> bool {
+        let (here, beside) = (self.pairs(BEHIND), self.pairs(0) >> 32 | self.pairs(BEHIND + 8) << 32);
+        let digits = |every: u64| here & every == every && halves(beside, every);
         digits(EVEN) || digits(ODD)
     }
 
-    fn is_base32(self, next: Self) -> bool {
-        self.base32 == ONES && next.base32 as u32 == ONES as u32
+    fn is_base32(self) -> bool {
+        self.base32(BEHIND) == ONES && halves(self.base32(0) >> 32 | self.base32(BEHIND + 8) << 32, ONES)
     }
+}
+
+/// The positions that are flagged.
+fn places(mut flags: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = (flags != 0).then(|| flags.trailing_zeros() as usize / 8);
+        flags &= flags.wrapping_sub(1);
+        place
+    })
+}
+
+/// Whether one half of `flags` has all that are in `every`.
+fn halves(flags: u64, every: u64) -> bool {
+    let has = |half: u32| half & every as u32 == every as u32;
+    has(flags as u32) || has((flags >> 32) as u32)
 }
 
 /// Where flags are set at a position, four further on and eight further on.
@@ -185,36 +215,33 @@ fn in_a_row(flags: u64, next: u64) -> u64 {
     flags & (flags >> 32 | next << 32) & next
 }
 
-struct Finder<'a> {
+struct Search<'a> {
     squeezed: &'a [u8],
     /// Up to where zones of a kind and alignment were found.
     ends: [usize; 10],
     found: Vec<Zone>,
 }
 
-impl Finder<'_> {
-    #[cold]
+impl Search<'_> {
     #[inline(never)]
-    fn look(&mut self, from: usize, flags: Flags, next: Flags) {
-        let (quads, backwards) = (in_a_row(flags.quads, next.quads), in_a_row(flags.backwards, next.backwards));
-        for (place, at) in (from..from + 8).enumerate() {
-            let bit = 1u64 << (8 * place);
-            if quads & bit != 0 {
-                self.quads(at, at % 4, Kind::Base64);
-            }
-            if backwards & bit != 0 {
-                // The fourth comes first, if it is there.
-                let at = at.checked_sub(1).unwrap_or(at + 3);
-                self.quads(at, 4 + at % 4, Kind::Backwards);
-            }
-            if flags.zlib & bit != 0 && is_zlib(self.squeezed.get(at..).unwrap_or_default()) {
+    fn look(&mut self, from: usize, roles: Roles<'_>) {
+        for at in places(roles.quads()) {
+            self.quads(from + at, at % 4, Kind::Base64);
+        }
+        for at in places(roles.backwards()) {
+            // The fourth comes first, if it is there; then the third and the second.
+            let at = (from + at).checked_sub(3).unwrap_or(from + at + 1);
+            self.quads(at, 4 + at % 4, Kind::Backwards);
+        }
+        for at in places(roles.zlib()).map(|at| from + at) {
+            if is_zlib(self.squeezed.get(at..).unwrap_or_default()) {
                 self.found.push(Zone { range: at..at + 4, kind: Kind::Compressed, first: 0, last: 0 });
             }
         }
-        if flags.are_digits(next) {
+        if roles.are_digits() {
             self.row(from, 8, DIGITS, Kind::Hex, HEX);
         }
-        if flags.is_base32(next) {
+        if roles.is_base32() {
             self.row(from, 9, BASE32_ROW, Kind::Base32, BASE32);
         }
     }
@@ -427,6 +454,22 @@ mod tests {
                     open_zone(end.as_bytes()) <= before || kind == Kind::Compressed,
                     "{kind:?} after {before} is not held"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_shortest_of_each_kind_is_found_at_any_place_and_one_shorter_is_not() {
+        // Of 12, 16 and 16 characters.
+        for (kind, encoded) in
+            [(Kind::Base64, "c29tZSB0ZXh0"), (Kind::Hex, "736f6d6520746578"), (Kind::Base32, "ONXW2ZJAORSXQ5BA")]
+        {
+            let least = if kind == Kind::Base64 { 4 * QUADS } else { DIGITS };
+            assert_eq!(encoded.len(), least);
+            for before in 0..40 {
+                let text = |encoded: &str| format!("{}{encoded}{}", "v".repeat(before), "v".repeat(20));
+                assert!(found(&text(encoded)).iter().any(|(k, _)| *k == kind), "{kind:?} after {before}");
+                assert!(found(&text(&encoded[1..])).iter().all(|(k, _)| *k != kind), "{kind:?} after {before}");
             }
         }
     }

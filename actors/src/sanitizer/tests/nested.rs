@@ -54,6 +54,10 @@ const STEPS: &[&str] = &[
 /// Of those, what takes two.
 const TWO_STEPS: &[&str] = &["base64 of JSON", "base64 in percent"];
 
+fn single_steps() -> Vec<Transform> {
+    named(STEPS).into_iter().filter(|(name, _)| !TWO_STEPS.contains(name)).collect()
+}
+
 /// What is found without a step.
 const DIRECT: &[&str] = &[
     "as it is",
@@ -89,43 +93,72 @@ fn is_left(spelled: &str, shown: &str) -> bool {
     spelled.windows(window).any(|piece| shown.contains(&piece.iter().collect::<String>()))
 }
 
+/// How often one has to decode, the last form aside, which is searched for as it is.
+fn steps_of(name: &str) -> u32 {
+    match name {
+        "base64 three times" | "base64 in gzip in base64" => 3,
+        "base64 twice" | "gzip in base64" | "gzip in hex" | "zlib in base64" | "codes of base64" | "gzip as codes" => 2,
+        name if name.contains(" of base64") || name.contains(" of hex") => 2,
+        _ => 1,
+    }
+}
+
+/// Why one in the other gets through, as `docs/redaction.md` says it.
+fn why_it_gets_through(outer: &str, inner: &str) -> Option<&'static str> {
+    let is_a_list =
+        |name: &str| matches!(name, "codes" | "codes on lines" | "codes of base64" | "gzip as codes" | "0x");
+    let is_spelled_out = |name: &str| name.contains("each") || matches!(name, "octal" | "binary");
+    let is_compressed = inner.contains("gzip") || inner.contains("zlib");
+    match outer {
+        _ if steps_of(outer) + steps_of(inner) > 4 => Some("too deep"),
+        "upper case" | "lower case" if steps_of(inner) > 1 => Some("upper and lower case mean something in it"),
+        "reversed" | "base64 of reversed" if is_a_list(inner) || is_spelled_out(inner) || is_compressed => {
+            Some("backwards as a whole")
+        }
+        "spaces between" | "a line each" | "commas and quotes between" if is_a_list(inner) || is_spelled_out(inner) => {
+            Some("digits taken apart")
+        }
+        "commas and quotes between" if inner == outer => Some("too much between"),
+        _ => None,
+    }
+}
+
 #[test]
-fn every_step_over_every_form_is_found() {
-    let mut failed = Vec::new();
+fn everything_in_everything_is_found_but_for_what_is_said_not_to_be() {
+    let (mut failed, mut told) = (Vec::new(), 0);
     for value in &VALUES[..2] {
         let redactor = redactor(&[("KEY", value)]);
-        for (step, outer) in named(STEPS) {
-            for (form, inner) in
-                TRANSFORMS.iter().filter(|(form, _)| !form.contains("three times") && !form.contains(" in gzip"))
-            {
-                let spelled = outer(&inner(value));
+        for (outer, spell) in TRANSFORMS {
+            for (inner, spell_inner) in TRANSFORMS {
+                let spelled = spell(&spell_inner(value));
                 let shown = redactor.scrub(&format!("it is: {spelled} end"), "stdout", &mut Counts::default());
-                // UTF-16 of a list of numbers, or its digits apart, reads as another list.
-                let ambiguous = step.contains("UTF-16") && matches!(*form, "codes of base64" | "gzip as codes");
-                if is_left(&spelled, &shown) && !ambiguous {
-                    failed.push(format!("{step} of {form} of {value}"));
+                match (is_left(&spelled, &shown), why_it_gets_through(outer, inner)) {
+                    (true, None) => failed.push(format!("{outer} of {inner} of {value}")),
+                    (true, Some(_)) => told += 1,
+                    (false, _) => {}
                 }
             }
         }
     }
     assert!(failed.is_empty(), "{} get through:\n{}", failed.len(), failed.join("\n"));
+    assert_eq!((told, 2 * TRANSFORMS.len() * TRANSFORMS.len()), (127, 4_802), "as the documentation says it");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn three_steps_over_any_form_are_found_in_any_pieces(
         value in select(&VALUES[..]),
         form in select(named(DIRECT)),
-        steps in proptest::collection::vec(select(named(STEPS)), 1..=3),
+        steps in proptest::collection::vec(select(single_steps()), 1..=3),
         before in prop_oneof![Just(""), Just("INFO the key is "), Just("{\"level\":\"info\",\"text\":\""), Just("päss – ✓\n")],
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
         let mut spelled = form.1(value);
         // UTF-16 and a letter to a line are fourfold and more: deep inside, texts become too long to be whole.
         for step in &steps {
-            prop_assume!(spelled.len() < 4_000 && !TWO_STEPS.contains(&step.0));
+            prop_assume!(spelled.len() < 4_000);
             spelled = step.1(&spelled);
         }
         let text = format!("{before}{spelled} end\n");
@@ -173,6 +206,22 @@ fn what_begins_as_compressed_data_does_is_searched_as_text_too() {
     for spell in ["codes", "hex", "base64", "binary", "0x"].map(|name| named(&[name])[0].1) {
         let spelled = spell("HK3X9QZ7WL");
         assert!(scrub(&[("KEY", "hK3x9Qz7wL")], &spelled).contains("[REDACTED]"), "{spelled}");
+    }
+}
+
+#[test]
+fn compressed_data_right_after_other_such_data_is_found() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
+    let (clean, secret) = (super::spell::zlib(b"nothing to see here"), super::spell::zlib(value.as_bytes()));
+    for spell in ["codes", "base64", "hex"] {
+        let spell: fn(&[u8]) -> String = match spell {
+            "codes" => super::spell::listed,
+            "hex" => hex,
+            _ => base64,
+        };
+        let shown = scrub(&[("KEY", value)], &format!("[{}] [{}]", spell(&clean), spell(&secret)));
+        assert!(shown.ends_with("[[REDACTED...9Pq8]]") || shown.contains("[[REDACTED...9Pq8]="), "{shown}");
+        assert!(shown.starts_with(&format!("[{}", spell(&clean))), "{shown}");
     }
 }
 
