@@ -122,6 +122,8 @@ pub struct ExecutionQuery {
 pub trait Store: Send + Sync + 'static {
     /// Applies a batch, all or nothing, and returns when it is on disk.
     async fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError>;
+    /// Whether a batch was refused as [`StoreError::Full`] lately, and none as large was written since.
+    fn is_full(&self) -> bool;
     /// Every credential.
     fn credentials(&self) -> Result<Vec<CredentialRecord>, StoreError>;
     /// Every profile.

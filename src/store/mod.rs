@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `tables` says what is on disk, `codec` how a record becomes bytes, `migrations` how an old file becomes a new one,
-//! `batch` what a write does, `writer` when, `reader` the queries, `database` the file itself, `fault` the errors.
+//! `batch` what a write does, `writer` when, `space` whether it had room, `reader` the queries, `database` the file itself, `fault` the errors.
 //! redb is named here and nowhere else.
 //!
 //! Invariants
@@ -29,6 +29,7 @@ mod database;
 mod fault;
 mod migrations;
 mod reader;
+mod space;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use airlock_actors::domain::{
     CredentialRecord, ExecutionId, ExecutionOutput, ExecutionRecord, IdempotencyRecord, LlmExchange, LlmRequestId,
@@ -52,6 +54,7 @@ use batch::EncodedBatch;
 use database::DatabaseSlot;
 use fault::Fault;
 pub use fault::OpenError;
+use space::Space;
 use writer::Request;
 
 /// What can be chosen about a store.
@@ -71,6 +74,7 @@ impl Default for StoreOptions {
 /// The state on disk, in one redb file that this process alone uses.
 pub struct RedbStore {
     slot: Arc<DatabaseSlot>,
+    space: Arc<Space>,
     queue: Mutex<Option<mpsc::Sender<Request>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -83,9 +87,10 @@ impl RedbStore {
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let slot = Arc::new(DatabaseSlot::open(path, options)?);
         let (sender, receiver) = mpsc::channel(writer::QUEUE_BATCHES);
-        let writer = writer::start(Arc::clone(&slot), receiver)
+        let space = Arc::new(Space::default());
+        let writer = writer::start(Arc::clone(&slot), Arc::clone(&space), receiver)
             .map_err(|error| OpenError::Failed { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { slot, queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)) })
+        Ok(Self { slot, space, queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)) })
     }
 
     /// Takes no more work, writes what was accepted, and closes the file, so that another process can open it. Later calls
@@ -127,6 +132,10 @@ impl Store for RedbStore {
         // Close waits for every sender, so that this one must not be kept while its batch is written.
         drop(queue);
         answer.await.map_err(|_| writer_ended())?
+    }
+
+    fn is_full(&self) -> bool {
+        self.space.is_full(Instant::now())
     }
 
     fn credentials(&self) -> Result<Vec<CredentialRecord>, StoreError> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use airlock_actors::ports::StoreError;
 use redb::{Database, Durability};
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::{EncodedBatch, ExecutionTables};
 use super::database::DatabaseSlot;
 use super::fault::Fault;
+use super::space::Space;
 
 /// Batches that may wait; more callers wait for a place.
 pub(super) const QUEUE_BATCHES: usize = 1024;
@@ -28,10 +30,14 @@ pub(super) struct Request {
 }
 
 /// Starts the thread. It ends once every sender is gone and the queue is empty.
-pub(super) fn start(slot: Arc<DatabaseSlot>, mut queue: mpsc::Receiver<Request>) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(
+    slot: Arc<DatabaseSlot>,
+    space: Arc<Space>,
+    mut queue: mpsc::Receiver<Request>,
+) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
         while let Some(first) = queue.blocking_recv() {
-            commit_group(&slot, gather(first, &mut queue));
+            commit_group(&slot, &space, gather(first, &mut queue));
         }
     })
 }
@@ -50,7 +56,7 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<Request> {
 
 /// Commits a group and answers it. If that fails and there are several, each gets a transaction of its own, so that one that
 /// can't be applied, or does not fit on the disk, takes no other with it.
-fn commit_group(slot: &DatabaseSlot, group: Vec<Request>) {
+fn commit_group(slot: &DatabaseSlot, space: &Space, group: Vec<Request>) {
     let together = slot.with(|database| commit(database, group.iter().map(|request| &request.batch)));
     let retry = together.is_err() && group.len() > 1;
     let mut together = Some(together);
@@ -64,8 +70,10 @@ fn commit_group(slot: &DatabaseSlot, group: Vec<Request>) {
         if let Err(reason) = &result {
             tracing::error!(%reason, "a batch was not written");
         }
+        let result = result.map_err(StoreError::from);
+        space.note(batch.bytes, &result, Instant::now());
         // A caller that went away does not need the answer.
-        reply.send(result.map_err(StoreError::from)).ok();
+        reply.send(result).ok();
     }
 }
 

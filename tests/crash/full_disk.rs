@@ -70,11 +70,18 @@ async fn on_a_full_disk_execute_is_a_503_and_works_again_once_there_is_space() {
     assert!(detail.contains("disk") || detail.contains("space") || detail.contains("storage"), "{detail}");
     assert!(!refused.text().contains(data.to_str().unwrap()), "the answer tells where the data lies: {refused:?}");
     server.client().get("/health").await.expect(200);
+    let ready = server.client().get("/ready").await;
+    assert!(
+        ready.problem(503)["problems"].to_string().contains("disk that holds the data folder is full"),
+        "{ready:?}"
+    );
     assert_eq!(agent.poll(text(&before, "execution_id"), 0).await, before);
 
     fs::remove_file(ballast).unwrap();
     eventually("accepted again", async || agent.execute("set_result('again')").await.status == 202).await;
     assert_eq!(agent.result("set_result('again')").await, "again");
+    agent.execute(&format!("{large} and larger than what was refused")).await.expect(202);
+    server.client().get("/ready").await.expect(200);
     for id in &accepted {
         let done = agent.finish(id).await;
         assert!(["completed", "error"].contains(&text(&done, "status")), "{done}");

@@ -280,6 +280,9 @@ impl Core {
         if self.inner.draining.load(Ordering::Acquire) {
             problems.push("the server is shutting down".to_owned());
         }
+        if self.inner.ports.store.is_full() {
+            problems.push("the disk that holds the data folder is full: make space on it".to_owned());
+        }
         let Ok(pool) = self.inner.pool.call(Inspect).await else {
             problems.push("the worker pool does not answer".to_owned());
             return Readiness { problems, worker: None, running: 0, paused: 0, queued: 0 };

@@ -129,6 +129,10 @@ impl Store for MemoryStore {
         if std::mem::take(&mut tables.fails_after_writing) { Err(failed) } else { Ok(()) }
     }
 
+    fn is_full(&self) -> bool {
+        matches!(self.tables().failing, Some(StoreError::Full))
+    }
+
     fn credentials(&self) -> Result<Vec<CredentialRecord>, StoreError> {
         Ok(self.tables().credentials.values().cloned().collect())
     }

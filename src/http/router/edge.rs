@@ -13,7 +13,7 @@ use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use warp::reply::Response;
 
 use super::{Exchange, Route};
@@ -72,12 +72,17 @@ fn protect(response: &mut Response) {
 /// One line a request. The path and query are left out: execution ids are capabilities.
 fn log(exchange: &Exchange, response: &Response, began: Instant) {
     let (method, route) = (known(&exchange.method), exchange.pattern());
-    let (status, ms) = (response.status().as_u16(), began.elapsed().as_secs_f64() * 1000.0);
+    let (status, ms) = (response.status().as_u16(), milliseconds(began.elapsed()));
     if response.status().is_server_error() {
         tracing::warn!(method, route, status, ms, "request");
     } else {
         tracing::info!(method, route, status, ms, "request");
     }
+}
+
+/// To the microsecond, so that a line of the log has no digits that mean nothing.
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A method's name, unless it is the client's own invention.
@@ -91,5 +96,16 @@ fn known(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         Method::PATCH => "PATCH",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_in_the_log_ends_at_the_microsecond() {
+        let shown = |nanos| milliseconds(Duration::from_nanos(nanos)).to_string();
+        assert_eq!([shown(455_797), shown(4_425_096), shown(2_000_000_000), shown(0)], ["0.456", "4.425", "2000", "0"]);
     }
 }

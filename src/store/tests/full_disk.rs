@@ -60,6 +60,7 @@ fn a_full_disk_is_told_and_the_store_works_on_when_there_is_space() {
 
     for _ in 0..3 {
         assert!(matches!(commit(&store, vec![big_finish(1)]), Err(StoreError::Full)));
+        assert!(store.is_full());
         let old = store.execution(&execution_id(1)).unwrap().unwrap();
         assert_eq!(old.status, Status::Pending, "a part of the batch was written");
         assert_eq!(store.unfinished_executions().unwrap().len(), 10, "it can be read while the disk is full");
@@ -67,6 +68,7 @@ fn a_full_disk_is_told_and_the_store_works_on_when_there_is_space() {
 
     fs::remove_file(ballast).unwrap();
     commit(&store, vec![big_finish(1)]).unwrap();
+    assert!(!store.is_full());
     store.close();
     let store = data.open();
     assert_eq!(store.execution_output(&execution_id(1)).unwrap().unwrap().stdout.len(), 4 << 20);

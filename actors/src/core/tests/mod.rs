@@ -237,7 +237,10 @@ async fn a_write_that_fails_is_no_acknowledgement_and_nothing_runs() {
     world.store.fail_with(Some(StoreError::Full));
     let refused = world.submit(&agent, "1").await;
     assert!(matches!(refused, Err(SubmitError::Unavailable(Unavailable::Store(StoreError::Full)))));
+    let problems = world.core.readiness().await.problems;
+    assert_eq!(problems, ["the disk that holds the data folder is full: make space on it"]);
     world.store.fail_with(None);
+    assert!(world.core.readiness().await.problems.is_empty());
     assert!(world.runs.try_recv().is_err());
     let accepted = world.submit(&agent, "2").await.unwrap();
     world.runs.recv().await.unwrap().complete(None);
