@@ -25,6 +25,21 @@ test('a server that goes away is said to be, and what is shown comes back with i
   page.faults.length = 0;
 });
 
+test('of what a crash interrupted nothing is claimed that nobody knows', async () => {
+  const agent = await it.admin.agent('Is interrupted', []);
+  const { execution_id } = await agent.execute('print("sent")\nllm.complete("Was it sent?")\n', 30);
+  const page = await it.at(`executions/${execution_id}`);
+  await page.getByText('Waiting for the agent').waitFor();
+  await it.server.kill();
+  await it.server.again();
+  await page.getByRole('region', { name: 'Error' }).getByText('Interrupted').first().waitFor();
+  for (const name of [/^Network/, /^Redactions/, 'Standard output']) {
+    await page.getByRole('region', { name }).getByText('Not known: the record of it was lost').waitFor();
+  }
+  await page.getByRole('region', { name: /^LLM/ }).getByText('Not answered').waitFor();
+  page.faults.length = 0;
+});
+
 test('a page opened while the server is away says so, and starts once it is there', async () => {
   const page = await it.at('overview');
   await page.getByRole('heading', { name: 'Overview' }).waitFor();

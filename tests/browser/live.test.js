@@ -12,13 +12,15 @@ const it = world({
 });
 
 test('a pause is seen with its prompt, answered by the agent, and the result follows by itself', async () => {
-  const script = 'print("so far <b>", flush=True)\nanswer = llm.complete("What is 6 x 7? <i>\\u202e", model="small")\nset_result({"answer": answer})\n';
+  const script = 'print("so far <b>", flush=True)\nanswer = llm.complete("What is 6 x 7? <i>\\u202e" + " please" * 100, model="small")\nset_result({"answer": answer})\n';
   const { execution_id } = await agent.execute(script);
   const page = await it.at(`executions/${execution_id}`);
   await page.getByText('Waiting for the agent').waitFor();
   const llm = page.getByRole('region', { name: /^LLM/ });
   await llm.getByText('What is 6 x 7? <i>').waitFor();
   await llm.getByTitle('right-to-left override').waitFor();
+  const [prompt, room] = await llm.getByRole('group', { name: 'Prompt 1' }).evaluate((element) => [element.scrollWidth, element.clientWidth]);
+  assert.equal(prompt, room, 'a long question is read without scrolling sideways');
   await page.getByRole('group', { name: 'Standard output' }).getByText('so far <b>').waitFor();
   await assertAccessible(page, 'a pause');
 
@@ -43,12 +45,17 @@ test('output comes as it is written, and a person can end it', async () => {
   const output = page.getByRole('group', { name: 'Standard output' });
   await output.getByText('step 0', { exact: true }).waitFor();
   await output.getByText('step 5', { exact: true }).waitFor();
+  // Nothing is claimed of what is not known yet.
+  const network = page.getByRole('region', { name: /^Network/ });
+  await network.getByText('Known when it has ended').waitFor();
+  await page.getByRole('region', { name: /^Redactions/ }).getByText('Known when it has ended').waitFor();
   await page.getByRole('button', { name: 'Cancel…' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('stays done').waitFor();
   await assertAccessible(page, 'the question');
   await dialog.getByRole('button', { name: 'Cancel execution' }).click();
   await page.getByRole('heading', { level: 1 }).getByText('Cancelled').waitFor();
+  await network.getByText('It connected to nothing').waitFor();
   assert.equal((await agent.poll(execution_id)).status, 'cancelled');
   await output.getByText('step 5', { exact: true }).waitFor();
 });

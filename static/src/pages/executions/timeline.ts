@@ -18,7 +18,7 @@ const ENDS: Record<string, string> = {
 export function timeline(execution: Execution): Moment[] {
   const found: [string | null | undefined, string][] = [
     [execution.created_at, 'Accepted'],
-    [execution.started_at, 'Started'],
+    [execution.started_at, (execution.attempts ?? 1) > 1 ? 'Started again' : 'Started'],
   ];
   execution.llm_exchanges?.forEach(({ asked_at, answered_at }, index) => {
     found.push([asked_at, `Asked the LLM (${index + 1})`], [answered_at, `Was answered (${index + 1})`]);
