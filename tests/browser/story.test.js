@@ -75,12 +75,22 @@ async function t_setUp(page) {
   await assertAccessible(page, 'choosing credentials');
   await dialog.getByRole('button', { name: 'Add 2 credentials' }).click();
   await page.getByText('Every one has a value.').waitFor();
+  // What is known of a value is said here too.
+  const entry = (name) => page.getByRole('region', { name: /^Credentials/ }).getByRole('listitem').filter({ hasText: name });
+  await entry('SMTP_HOST').getByText('Plain').waitFor();
+  for (const [value, said] of [['short', 'Weak'], [VALUE, 'Filled']]) {
+    await entry('REPORTS_DB').getByRole('button', { name: /Replace/ }).click();
+    await dialog.getByRole('textbox', { name: 'New value' }).fill(value);
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await entry('REPORTS_DB').getByText(said, { exact: true }).waitFor();
+  }
   await page.getByRole('button', { name: 'Take SMTP_HOST out' }).click();
   await page.getByRole('button', { name: 'Take SMTP_HOST out' }).waitFor({ state: 'detached' });
   await assertAccessible(page, 'an unlocked profile');
 
   // The lock, and the key, once.
   await page.getByRole('button', { name: 'Lock…' }).click();
+  await dialog.getByText('every public host').waitFor();
   await dialog.getByRole('button', { name: 'Lock and show the key' }).click();
   const key = await dialog.getByLabel('Key', { exact: true }).innerText();
   assert.match(key, /^ark_[a-z0-9]{24}:[A-Za-z0-9]{48}$/);

@@ -20,10 +20,15 @@ export function strength(password: string): Strength {
   const drawn = CLASSES.filter(([kind]) => kind.test(password)).reduce((sum, [, size]) => sum + size, 0);
   let bits = 0;
   let before = NaN;
+  let read = '';
   for (const character of password) {
     const code = character.codePointAt(0) ?? 0;
-    bits += Math.abs(code - before) <= 1 ? 1 : Math.log2(drawn);
+    const inRow = Math.abs(code - before) <= 1;
+    // The third character on of something that was there before.
+    const repeats = read.length > 2 && read.includes(read.slice(-2) + character);
+    bits += inRow || repeats ? 1 : Math.log2(drawn);
     before = code;
+    read += character;
   }
   if (USUAL.test(password)) bits -= 20;
   const score = bits < 40 ? 1 : bits < 60 ? 2 : bits < 80 ? 3 : 4;
