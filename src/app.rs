@@ -84,8 +84,9 @@ where
     // Ours until the store is closed.
     let data_folder = DataFolder::take(&config.data_dir)?;
     let (store, keyring) = open_data(&config, &data_folder, &entropy)?;
-    let server =
-        Server::bind(server_config(&config)).await.with_context(|| format!("could not listen on {}", config.listen))?;
+    let server = Server::bind(server_config(&config))
+        .await
+        .with_context(|| format!("could not listen on {} (--listen names another address)", config.listen))?;
     let address = server.local_addr();
     check_sandbox(config.allow_degraded_sandbox)?;
     let launcher = Arc::new(LocalLauncher::new(LocalConfig {

@@ -18,7 +18,7 @@ use crate::http::PublicUrl;
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:9090]
-    #[arg(long, env = "AIRLOCK_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "AIRLOCK_LISTEN", value_name = "ADDRESS", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
 
     /// Folder for all state; made if it is not there, for its owner only [default: ./data]
@@ -134,6 +134,11 @@ pub struct Settings {
     /// How to write the log [default: text]
     #[arg(long, env = "AIRLOCK_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// An address to listen on; for a flag, whose own error would not say what one looks like.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not like 127.0.0.1:9090 or [::1]:9090"))
 }
 
 /// A name server: an address, and a port if it is not 53.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::config::listen_address;
+
 /// A health check that waits longer is over anyway.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -12,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthArgs {
     /// Address that the server listens on; one that means every address is asked over loopback
-    #[arg(long, env = "AIRLOCK_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    #[arg(long, env = "AIRLOCK_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090", value_parser = listen_address)]
     listen: SocketAddr,
 }
 

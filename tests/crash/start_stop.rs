@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -141,6 +142,20 @@ async fn a_data_folder_that_cannot_be_one_is_refused() {
     fs::write(&file, "").unwrap();
     for bad in [file.as_path(), Path::new("/proc/airlock")] {
         Launch::new().data_dir(bad).start_refused().refused_saying(&[bad.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_or_none_at_all_is_refused_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases = [(taken.as_str(), "--listen names another address"), ("localhost:9090", "is not like 127.0.0.1:9090")];
+    for (address, says) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_airlock"));
+        let output = server.args(["serve", "--listen", address, "--data-dir"]).arg(dir.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(address) && stderr.contains(says), "{stderr}");
     }
 }
 
