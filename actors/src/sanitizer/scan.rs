@@ -268,10 +268,12 @@ impl Scanner<'_> {
             }
             for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
                 for decoded in &decoded {
-                    if let Some(kind) = decoded.compressed {
+                    if decoded.compressed {
                         end = end.max(run.end());
                         let reaches = self.text.len() - run.end() <= LONGEST_GAP;
-                        if self.more && reaches && inflate::inflate(kind, &decoded.bytes, EXPANDED).goes_on {
+                        let may_go_on =
+                            || inflate::may_go_on(&inflate::members(&decoded.bytes, EXPANDED), &decoded.bytes);
+                        if self.more && reaches && may_go_on() {
                             scan.hold(place.start);
                         }
                     }
@@ -292,11 +294,10 @@ impl Scanner<'_> {
         let lists = digits.flat_map(|digits| integers::lists(self.text, squeezed.origin(self.text, digits)));
         for list in lists.chain(integers::hexadecimal(self.text)) {
             // Text may begin as compressed data does. Of what is no list, zones say which part of it is text.
-            let text = decode::has_text(&list.bytes, SHORTEST - 2).then_some(None);
-            let compressed = list.compressed.map(Some);
-            for kind in text.into_iter().chain(compressed) {
+            let text = decode::has_text(&list.bytes, SHORTEST - 2).then_some(false);
+            for compressed in text.into_iter().chain(list.compressed.then_some(true)) {
                 if work.allows(list.bytes.len()) {
-                    self.inner(&list.bytes, kind, list.start(), scan, work, &|found| list.origin(found));
+                    self.inner(&list.bytes, compressed, list.start(), scan, work, &|found| list.origin(found));
                 }
             }
         }
@@ -306,25 +307,36 @@ impl Scanner<'_> {
     fn inner(
         &self,
         bytes: &[u8],
-        compressed: Option<inflate::Kind>,
+        compressed: bool,
         within: usize,
         scan: &mut Scan,
         work: &mut Work,
         origin: &dyn Fn(Range<usize>) -> Range<usize>,
     ) {
-        let expanded = compressed.map(|kind| inflate::inflate(kind, bytes, EXPANDED.min(work.expand)));
-        let (text, outer) = match &expanded {
-            Some(expanded) => {
-                work.expand -= expanded.bytes.len();
-                (expanded.bytes.as_slice(), Form::Compressed)
-            }
-            None => (bytes, Form::Nested),
-        };
+        if !compressed {
+            return self.inside(bytes, Form::Nested, within, scan, work, origin);
+        }
+        for member in inflate::members(bytes, EXPANDED.min(work.expand)) {
+            work.expand -= member.bytes.len();
+            let all = member.data.start..member.data.end.max(member.data.start + 1);
+            self.inside(&member.bytes, Form::Compressed, within, scan, work, &|_| origin(all.clone()));
+        }
+    }
+
+    fn inside(
+        &self,
+        bytes: &[u8],
+        outer: Form,
+        within: usize,
+        scan: &mut Scan,
+        work: &mut Work,
+        origin: &dyn Fn(Range<usize>) -> Range<usize>,
+    ) {
         // UTF-16 and UTF-32 of text: without their zeros they are text.
-        let zeros = memchr::memchr_iter(0, text).count();
+        let zeros = memchr::memchr_iter(0, bytes).count();
         let narrowed: Option<(Vec<u8>, Vec<usize>)> =
-            (zeros * 4 >= text.len()).then(|| text.iter().copied().zip(0..).filter(|(byte, _)| *byte != 0).unzip());
-        let text = narrowed.as_ref().map_or(text, |(bytes, _)| bytes.as_slice());
+            (zeros * 4 >= bytes.len()).then(|| bytes.iter().copied().zip(0..).filter(|(byte, _)| *byte != 0).unzip());
+        let text = narrowed.as_ref().map_or(bytes, |(bytes, _)| bytes.as_slice());
         let widened = |range: Range<usize>| match &narrowed {
             Some((_, places)) => {
                 let place = |at: usize| places.get(at).or(places.last()).copied().unwrap_or(0);
@@ -336,10 +348,7 @@ impl Scanner<'_> {
         Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
             .all(&mut inner, work);
         for found in inner.found {
-            let place = |found: Range<usize>| match &expanded {
-                Some(expanded) => origin(0..expanded.taken.max(1)),
-                None => origin(widened(found)),
-            };
+            let place = |found: Range<usize>| origin(widened(found));
             let (core, form) = (place(found.core), found.form.inside(outer));
             let range = self.in_its_words(&core, place(found.range));
             scan.found.push(Found { range, core, within, part: found.part, form, count: 1 });
