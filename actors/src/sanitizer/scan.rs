@@ -28,8 +28,6 @@ const DECODED_MORE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) range: Range<usize>,
-    /// What of that can't be anything else. The characters beside it hold some bits of it, or are none of it at all.
-    core: Range<usize>,
     /// Where that begins that was decoded to find it, or itself: without its beginning it may not be found.
     pub(super) within: usize,
     pub(super) part: u32,
@@ -40,7 +38,7 @@ pub(super) struct Found {
 
 impl Found {
     fn at(range: Range<usize>, part: u32, form: Form) -> Self {
-        Self { within: range.start, core: range.clone(), range, part, form, count: 1 }
+        Self { within: range.start, range, part, form, count: 1 }
     }
 }
 
@@ -130,9 +128,8 @@ impl Scanner<'_> {
         let mut known = Vec::new();
         work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, letters| {
             let origin = squeezed.origin(self.text, letters.clone());
-            if let Some((core, form)) = self.accepted(needle.part, needle.form, origin) {
-                let range = self.widened(core.clone(), form);
-                scan.found.push(Found { within: range.start, range, core, part: needle.part, form, count: 1 });
+            if let Some((range, form)) = self.accepted(needle.part, needle.form, origin) {
+                scan.found.push(Found::at(self.widened(range, form), needle.part, form));
                 known.push(letters);
             }
         });
@@ -187,24 +184,16 @@ impl Scanner<'_> {
         self.text.get(start..)?.starts_with(value).then_some(start..start + value.len())
     }
 
-    /// With the characters beside it that hold some bits of it.
+    /// With the characters beside it that hold some bits of it. In what was decoded nothing says whether they do, or belong
+    /// to the word beside it.
     fn widened(&self, origin: Range<usize>, form: Form) -> Range<usize> {
-        if !matches!(form, Form::Base32 | Form::Base64 | Form::Utf16) {
+        if self.depth > 0 || !matches!(form, Form::Base32 | Form::Base64 | Form::Utf16) {
             return origin;
         }
         let encoded =
             |at: Option<usize>| at.and_then(|at| self.text.get(at)).is_some_and(|byte| runs::in_alphabet(*byte));
         let start = origin.start - usize::from(encoded(origin.start.checked_sub(1)));
         start..origin.end + usize::from(encoded(Some(origin.end)))
-    }
-
-    /// As much of `wide` as stands beside `core` without anything between: across a gap nothing says that it belongs to it.
-    fn in_its_words(&self, core: &Range<usize>, wide: Range<usize>) -> Range<usize> {
-        let is_word = |range: Range<usize>| {
-            self.text.get(range).is_some_and(|word| word.iter().all(|byte| runs::in_alphabet(*byte)))
-        };
-        let start = if is_word(wide.start..core.start) { wide.start } else { core.start };
-        start..if is_word(core.end..wide.end) { wide.end } else { core.end }
     }
 
     fn escapes(&self, scan: &mut Scan, work: &mut Work) {
@@ -225,15 +214,14 @@ impl Scanner<'_> {
         scanner.all(&mut inner, work);
         for found in inner.found {
             let inner_len = found.range.len();
-            let core = unescaped.origin(found.core);
-            let range = self.in_its_words(&core, unescaped.origin(found.range));
+            let range = unescaped.origin(found.range);
             let within = unescaped.origin(found.within..found.within + 1).start.min(range.start);
             // Every character escaped is no need of any language.
             let form = match found.form.inside(Form::Escaped) {
                 Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
                 form => form,
             };
-            scan.found.push(Found { range, core, within, form, ..found });
+            scan.found.push(Found { range, within, form, ..found });
         }
         let open = inner.open.min(inner.value_open);
         if self.more && open < unescaped.bytes.len() {
@@ -348,10 +336,8 @@ impl Scanner<'_> {
         Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
             .all(&mut inner, work);
         for found in inner.found {
-            let place = |found: Range<usize>| origin(widened(found));
-            let (core, form) = (place(found.core), found.form.inside(outer));
-            let range = self.in_its_words(&core, place(found.range));
-            scan.found.push(Found { range, core, within, part: found.part, form, count: 1 });
+            let (range, form) = (origin(widened(found.range)), found.form.inside(outer));
+            scan.found.push(Found { range, within, part: found.part, form, count: 1 });
         }
     }
 }
@@ -362,7 +348,6 @@ fn add(all: &mut Vec<Found>, found: Found) {
         Some(last) if last.part == found.part && last.form == found.form && found.range.start <= last.range.end => {
             last.count += u64::from(found.range.start == last.range.end);
             last.range.end = last.range.end.max(found.range.end);
-            last.core.end = last.range.end;
         }
         _ => all.push(found),
     }
