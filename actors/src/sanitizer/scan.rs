@@ -28,8 +28,6 @@ const DECODED_MORE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) range: Range<usize>,
-    /// What of that can't be anything else. The characters beside it hold some bits of it, or are none of it at all.
-    core: Range<usize>,
     /// Where that begins that was decoded to find it, or itself: without its beginning it may not be found.
     pub(super) within: usize,
     pub(super) part: u32,
@@ -40,7 +38,7 @@ pub(super) struct Found {
 
 impl Found {
     fn at(range: Range<usize>, part: u32, form: Form) -> Self {
-        Self { within: range.start, core: range.clone(), range, part, form, count: 1 }
+        Self { within: range.start, range, part, form, count: 1 }
     }
 }
 
@@ -130,9 +128,8 @@ impl Scanner<'_> {
         let mut known = Vec::new();
         work.fingerprints += self.needles.index.find(squeezed.bytes(), |needle, letters| {
             let origin = squeezed.origin(self.text, letters.clone());
-            if let Some((core, form)) = self.accepted(needle.part, needle.form, origin) {
-                let range = self.widened(core.clone(), form);
-                scan.found.push(Found { within: range.start, range, core, part: needle.part, form, count: 1 });
+            if let Some((range, form)) = self.accepted(needle.part, needle.form, origin) {
+                scan.found.push(Found::at(self.widened(range, form), needle.part, form));
                 known.push(letters);
             }
         });
@@ -187,24 +184,16 @@ impl Scanner<'_> {
         self.text.get(start..)?.starts_with(value).then_some(start..start + value.len())
     }
 
-    /// With the characters beside it that hold some bits of it.
+    /// With the characters beside it that hold some bits of it. In what was decoded nothing says whether they do, or belong
+    /// to the word beside it.
     fn widened(&self, origin: Range<usize>, form: Form) -> Range<usize> {
-        if !matches!(form, Form::Base32 | Form::Base64 | Form::Utf16) {
+        if self.depth > 0 || !matches!(form, Form::Base32 | Form::Base64 | Form::Utf16) {
             return origin;
         }
         let encoded =
             |at: Option<usize>| at.and_then(|at| self.text.get(at)).is_some_and(|byte| runs::in_alphabet(*byte));
         let start = origin.start - usize::from(encoded(origin.start.checked_sub(1)));
         start..origin.end + usize::from(encoded(Some(origin.end)))
-    }
-
-    /// As much of `wide` as stands beside `core` without anything between: across a gap nothing says that it belongs to it.
-    fn in_its_words(&self, core: &Range<usize>, wide: Range<usize>) -> Range<usize> {
-        let is_word = |range: Range<usize>| {
-            self.text.get(range).is_some_and(|word| word.iter().all(|byte| runs::in_alphabet(*byte)))
-        };
-        let start = if is_word(wide.start..core.start) { wide.start } else { core.start };
-        start..if is_word(core.end..wide.end) { wide.end } else { core.end }
     }
 
     fn escapes(&self, scan: &mut Scan, work: &mut Work) {
@@ -225,15 +214,14 @@ impl Scanner<'_> {
         scanner.all(&mut inner, work);
         for found in inner.found {
             let inner_len = found.range.len();
-            let core = unescaped.origin(found.core);
-            let range = self.in_its_words(&core, unescaped.origin(found.range));
+            let range = unescaped.origin(found.range);
             let within = unescaped.origin(found.within..found.within + 1).start.min(range.start);
             // Every character escaped is no need of any language.
             let form = match found.form.inside(Form::Escaped) {
                 Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
                 form => form,
             };
-            scan.found.push(Found { range, core, within, form, ..found });
+            scan.found.push(Found { range, within, form, ..found });
         }
         let open = inner.open.min(inner.value_open);
         if self.more && open < unescaped.bytes.len() {
@@ -268,10 +256,12 @@ impl Scanner<'_> {
             }
             for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
                 for decoded in &decoded {
-                    if let Some(kind) = decoded.compressed {
+                    if decoded.compressed {
                         end = end.max(run.end());
                         let reaches = self.text.len() - run.end() <= LONGEST_GAP;
-                        if self.more && reaches && inflate::inflate(kind, &decoded.bytes, EXPANDED).goes_on {
+                        let may_go_on =
+                            || inflate::may_go_on(&inflate::members(&decoded.bytes, EXPANDED), &decoded.bytes);
+                        if self.more && reaches && may_go_on() {
                             scan.hold(place.start);
                         }
                     }
@@ -292,11 +282,10 @@ impl Scanner<'_> {
         let lists = digits.flat_map(|digits| integers::lists(self.text, squeezed.origin(self.text, digits)));
         for list in lists.chain(integers::hexadecimal(self.text)) {
             // Text may begin as compressed data does. Of what is no list, zones say which part of it is text.
-            let text = decode::has_text(&list.bytes, SHORTEST - 2).then_some(None);
-            let compressed = list.compressed.map(Some);
-            for kind in text.into_iter().chain(compressed) {
+            let text = decode::has_text(&list.bytes, SHORTEST - 2).then_some(false);
+            for compressed in text.into_iter().chain(list.compressed.then_some(true)) {
                 if work.allows(list.bytes.len()) {
-                    self.inner(&list.bytes, kind, list.start(), scan, work, &|found| list.origin(found));
+                    self.inner(&list.bytes, compressed, list.start(), scan, work, &|found| list.origin(found));
                 }
             }
         }
@@ -306,25 +295,36 @@ impl Scanner<'_> {
     fn inner(
         &self,
         bytes: &[u8],
-        compressed: Option<inflate::Kind>,
+        compressed: bool,
         within: usize,
         scan: &mut Scan,
         work: &mut Work,
         origin: &dyn Fn(Range<usize>) -> Range<usize>,
     ) {
-        let expanded = compressed.map(|kind| inflate::inflate(kind, bytes, EXPANDED.min(work.expand)));
-        let (text, outer) = match &expanded {
-            Some(expanded) => {
-                work.expand -= expanded.bytes.len();
-                (expanded.bytes.as_slice(), Form::Compressed)
-            }
-            None => (bytes, Form::Nested),
-        };
+        if !compressed {
+            return self.inside(bytes, Form::Nested, within, scan, work, origin);
+        }
+        for member in inflate::members(bytes, EXPANDED.min(work.expand)) {
+            work.expand -= member.bytes.len();
+            let all = member.data.start..member.data.end.max(member.data.start + 1);
+            self.inside(&member.bytes, Form::Compressed, within, scan, work, &|_| origin(all.clone()));
+        }
+    }
+
+    fn inside(
+        &self,
+        bytes: &[u8],
+        outer: Form,
+        within: usize,
+        scan: &mut Scan,
+        work: &mut Work,
+        origin: &dyn Fn(Range<usize>) -> Range<usize>,
+    ) {
         // UTF-16 and UTF-32 of text: without their zeros they are text.
-        let zeros = memchr::memchr_iter(0, text).count();
+        let zeros = memchr::memchr_iter(0, bytes).count();
         let narrowed: Option<(Vec<u8>, Vec<usize>)> =
-            (zeros * 4 >= text.len()).then(|| text.iter().copied().zip(0..).filter(|(byte, _)| *byte != 0).unzip());
-        let text = narrowed.as_ref().map_or(text, |(bytes, _)| bytes.as_slice());
+            (zeros * 4 >= bytes.len()).then(|| bytes.iter().copied().zip(0..).filter(|(byte, _)| *byte != 0).unzip());
+        let text = narrowed.as_ref().map_or(bytes, |(bytes, _)| bytes.as_slice());
         let widened = |range: Range<usize>| match &narrowed {
             Some((_, places)) => {
                 let place = |at: usize| places.get(at).or(places.last()).copied().unwrap_or(0);
@@ -336,13 +336,8 @@ impl Scanner<'_> {
         Scanner { needles: self.needles, text, more: false, depth: self.depth + 1, least: SHORTEST }
             .all(&mut inner, work);
         for found in inner.found {
-            let place = |found: Range<usize>| match &expanded {
-                Some(expanded) => origin(0..expanded.taken.max(1)),
-                None => origin(widened(found)),
-            };
-            let (core, form) = (place(found.core), found.form.inside(outer));
-            let range = self.in_its_words(&core, place(found.range));
-            scan.found.push(Found { range, core, within, part: found.part, form, count: 1 });
+            let (range, form) = (origin(widened(found.range)), found.form.inside(outer));
+            scan.found.push(Found { range, within, part: found.part, form, count: 1 });
         }
     }
 }
@@ -353,7 +348,6 @@ fn add(all: &mut Vec<Found>, found: Found) {
         Some(last) if last.part == found.part && last.form == found.form && found.range.start <= last.range.end => {
             last.count += u64::from(found.range.start == last.range.end);
             last.range.end = last.range.end.max(found.range.end);
-            last.core.end = last.range.end;
         }
         _ => all.push(found),
     }

@@ -1,7 +1,7 @@
 mod clean;
 mod nested;
 mod properties;
-mod spell;
+pub(super) mod spell;
 mod work;
 
 use std::str::FromStr;

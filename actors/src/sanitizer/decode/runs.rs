@@ -60,7 +60,7 @@ pub(in crate::sanitizer) struct Run {
 /// Something that was decoded from a run.
 pub(in crate::sanitizer) struct Decoded {
     pub(in crate::sanitizer) bytes: Vec<u8>,
-    pub(in crate::sanitizer) compressed: Option<inflate::Kind>,
+    pub(in crate::sanitizer) compressed: bool,
     /// First character, and bits of each.
     first: usize,
     bits: usize,
@@ -136,7 +136,7 @@ impl Run {
     fn base64(&self, missing: usize) -> Decoded {
         let mut bytes = joined(&self.digits(sextet), 0, 6);
         bytes.iter_mut().take((missing * 6).div_ceil(8)).for_each(|byte| *byte = UNKNOWN);
-        Decoded { bytes, compressed: None, first: 0, bits: 6 }
+        Decoded { bytes, compressed: false, first: 0, bits: 6 }
     }
 
     /// Base64, wherever there is text, and compressed data at the beginning of all.
@@ -145,7 +145,7 @@ impl Run {
         for (first, text) in alignments_with_text(&sextets).into_iter().enumerate() {
             if text {
                 let bytes = joined(&sextets, first, 6);
-                decoded.push(Decoded { bytes, compressed: None, first, bits: 6 });
+                decoded.push(Decoded { bytes, compressed: false, first, bits: 6 });
             }
         }
     }
@@ -156,7 +156,7 @@ impl Run {
         for first in 0..places {
             let bytes = joined(&digits, first, bits as u32);
             if super::has_text(&bytes, TEXT) {
-                decoded.push(Decoded { bytes, compressed: None, first, bits });
+                decoded.push(Decoded { bytes, compressed: false, first, bits });
             }
         }
     }
@@ -166,9 +166,9 @@ impl Run {
         for bits in [6, 4] {
             let digits = if bits == 6 { self.digits(sextet) } else { self.digits(nibble) };
             let bytes = joined(&digits, 0, bits);
-            if let Some(compressed) = inflate::kind(&bytes) {
+            if inflate::kind(&bytes).is_some() {
                 let bits = bits as usize;
-                decoded.push(Decoded { bytes, compressed: Some(compressed), first: 0, bits });
+                decoded.push(Decoded { bytes, compressed: true, first: 0, bits });
             }
         }
     }
@@ -261,9 +261,7 @@ fn compressed_run(text: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> Ru
     let probe = Run::gathered(text, start..text.len().min(start + PROBE), &belongs);
     let mut decoded = Vec::new();
     probe.compressed(&mut decoded);
-    let sound = |decoded: &Decoded| {
-        decoded.compressed.is_some_and(|kind| !inflate::inflate(kind, &decoded.bytes, PROBE * 16).damaged)
-    };
+    let sound = |decoded: &Decoded| inflate::is_sound(&decoded.bytes, PROBE * 16);
     if decoded.iter().any(sound) { Run::gathered(text, start..text.len(), belongs) } else { probe }
 }
 
