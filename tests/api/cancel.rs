@@ -23,6 +23,7 @@ async fn whatever_it_does_it_is_cancelled_once_and_all_that_it_started_is_gone()
     assert_eq!((&cancelled["status"], &cancelled["result"]), (&json!("cancelled"), &json!(null)));
     let view = cancel(&agent, &spinning).await.expect(200);
     assert_eq!((&view["status"], &view["error_type"]), (&json!("cancelled"), &json!("Cancelled")), "{view}");
+    assert!(text(&view, "error").contains("its agent or an administrator"), "does not say who ends executions: {view}");
     for pid in text(&view, "stdout").lines().filter_map(|line| line.parse().ok()) {
         assert!(kill(Pid::from_raw(pid), None).is_err(), "process {pid} is still there");
     }

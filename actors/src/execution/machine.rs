@@ -331,7 +331,7 @@ impl Verdict {
             Self::Stopped(StopReason::Cancelled) => (
                 Status::Cancelled,
                 ErrorType::Cancelled,
-                "Cancelled: the execution was cancelled while the script was waiting or running".to_owned(),
+                "Cancelled: its agent or an administrator ended it while it was waiting or running; what it did until then stays done".to_owned(),
             ),
             Self::Stopped(StopReason::Diverged) => (
                 Status::Error,
