@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn what_follows_right_after_compressed_data_is_expanded_too() {
         let (one, other) = (gzip(b"one"), zlib(b"other"));
-        let both = [one.clone(), other.clone()].concat();
+        let both = [one.as_slice(), &other].concat();
         assert_eq!(of(&both), (vec![b"one".to_vec(), b"other".to_vec()], true));
         assert_eq!(members(&both, 1_000)[1].data, one.len()..both.len());
-        assert_eq!(of(&[both.as_slice(), b"!"].concat()).1, false);
+        assert!(!of(&[both.as_slice(), b"!"].concat()).1);
         assert_eq!(of(&one[..one.len() - 1]), (vec![b"one".to_vec()], true));
         assert_eq!(of(b"no such data"), (vec![], false));
         for begun in 1..3 {

@@ -6,6 +6,7 @@
 pub(super) mod escapes;
 pub(super) mod inflate;
 pub(super) mod integers;
+mod roles;
 pub(super) mod runs;
 pub(super) mod zones;
 

@@ -67,7 +67,7 @@ pub(in crate::sanitizer) struct Decoded {
 }
 
 impl Run {
-    /// The characters in `range` of `text` that `belongs` to it, up to the first long gap.
+    /// The characters in `range` of `text` that `belongs` to it, up to the first long gap between two of them.
     fn gathered(text: &[u8], range: Range<usize>, belongs: impl Fn(u8) -> bool) -> Self {
         let mut run = Self { characters: Vec::new(), places: Vec::new() };
         let mut last = range.start;
@@ -76,7 +76,7 @@ impl Run {
                 run.characters.push(*byte);
                 run.places.push(at);
                 last = at + 1;
-            } else if at - last >= LONGEST_GAP || run.characters.len() >= LONGEST_RUN {
+            } else if !run.characters.is_empty() && (at - last >= LONGEST_GAP || run.characters.len() >= LONGEST_RUN) {
                 break;
             }
         }
@@ -311,5 +311,7 @@ mod tests {
     fn a_run_ends_at_a_long_gap() {
         let text = format!("ab{}cd{}ef", " ".repeat(LONGEST_GAP), " ".repeat(LONGEST_GAP + 1));
         assert_eq!(Run::gathered(text.as_bytes(), 0..text.len(), in_alphabet).characters, b"abcd");
+        let rest = 2 + LONGEST_GAP + 2;
+        assert_eq!(Run::gathered(text.as_bytes(), rest..text.len(), in_alphabet).characters, b"ef");
     }
 }

@@ -2,63 +2,18 @@
 //! base32, and the first characters of compressed data. Since separators and line ends are gone from a squeezed text, it
 //! does not matter how something encoded was wrapped or spaced.
 //!
-//! Every byte is looked at, eight at a time: a table says what roles a byte can play, and three shifts and an AND say for
-//! eight positions at once whether four bytes play theirs. Ordinary text has hardly any position where that goes on for
-//! twelve bytes.
+//! [`Roles`] says where a look is worth it; this says whether something is there, and from where to where.
 
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use super::roles::{AHEAD, BASE32, BEHIND, FIRST, HEX, HIGH, Roles, SECOND, THIRD, can_be, places, role};
 use super::runs::{self, LONGEST_RUN};
 
-/// What a byte can be: the first, second or third of four in base64 that decode to ASCII, since the top bit of a byte is
-/// clear; the first of two hexadecimal digits of a character of text, or of a zero; any hexadecimal digit; of base32; the
-/// first or second character of zlib data in base64 or hexadecimal.
-const FIRST: u8 = 1;
-const SECOND: u8 = 2;
-const THIRD: u8 = 4;
-const HIGH: u8 = 8;
-const HEX: u8 = 16;
-const BASE32: u8 = 32;
-const ZLIB_FIRST: u8 = 64;
-const ZLIB_SECOND: u8 = 128;
-
-const ROLES: [u8; 256] = {
-    let mut roles = [0; 256];
-    let mut index = 0;
-    #[expect(clippy::indexing_slicing, reason = "index is below 256, and a constant that fails does not compile")]
-    while index < 256 {
-        let byte = index as u8;
-        let sextet = runs::SEXTETS[index];
-        if byte.is_ascii_alphanumeric() {
-            roles[index] = has(FIRST, sextet & 32 == 0)
-                | has(SECOND, sextet & 8 == 0)
-                | has(THIRD, sextet & 2 == 0)
-                | has(HIGH, byte >= b'2' && byte <= b'7' || byte == b'0')
-                | has(HEX, byte.is_ascii_hexdigit())
-                | has(BASE32, byte.is_ascii_uppercase() || byte >= b'2' && byte <= b'7')
-                | has(ZLIB_FIRST, matches!(byte, b'e' | b'7'))
-                | has(ZLIB_SECOND, matches!(byte, b'A' | b'F' | b'J' | b'N' | b'8'));
-        }
-        index += 1;
-    }
-    roles
-};
-const fn has(role: u8, it_has: bool) -> u8 {
-    if it_has { role } else { 0 }
-}
-
-/// The lowest bit of each of eight bytes.
-const ONES: u64 = 0x0101_0101_0101_0101;
-/// The lowest bits of every other byte.
-const EVEN: u64 = 0x0001_0001_0001_0001;
-const ODD: u64 = EVEN << 8;
-/// Bytes to a block of roles; and how far it is looked before and past it.
+/// Bytes to a block of roles.
 const BLOCK: usize = 1024;
-const BEHIND: usize = 8;
-const AHEAD: usize = 16;
 /// Quads in a row that make a zone.
 const QUADS: usize = 3;
 /// Characters in a row, of what a zone decodes to, that are text.
@@ -111,17 +66,15 @@ pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
         buffer.copy_within(BLOCK..BLOCK + BEHIND, 0);
         let there = squeezed.get(from..squeezed.len().min(from + BLOCK + AHEAD)).unwrap_or_default();
         let (_, roles) = buffer.split_at_mut(BEHIND);
-        for (role, byte) in roles.iter_mut().zip(there) {
-            #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
-            {
-                *role = ROLES[usize::from(*byte)];
-            }
+        for (place, byte) in roles.iter_mut().zip(there) {
+            *place = role(*byte);
         }
         roles.get_mut(there.len()..).unwrap_or_default().fill(0);
         for at in (0..block.len()).step_by(8) {
             let Some(roles) = buffer.get(at..).and_then(<[u8]>::first_chunk) else { break };
-            if Roles(roles).may_begin_something() {
-                search.look(from + at, Roles(roles));
+            let roles = Roles::of(roles);
+            if roles.may_begin_something() {
+                search.look(from + at, roles);
             }
         }
     }
@@ -139,81 +92,6 @@ pub(in crate::sanitizer) fn zones(squeezed: &[u8]) -> Vec<Zone> {
 /// How gzip data begins in base64 and in hexadecimal.
 static GZIP: LazyLock<[Finder<'static>; 3]> =
     LazyLock::new(|| [b"H4sI".as_slice(), b"1f8b08", b"1F8B08"].map(Finder::new));
-
-/// The roles of eight bytes, from [`BEHIND`] on, and of those beside them. What it says is said for each of eight positions,
-/// in the lowest bit of its byte.
-#[derive(Clone, Copy)]
-struct Roles<'a>(&'a [u8; BEHIND + 8 + AHEAD]);
-
-impl Roles<'_> {
-    fn word(self, at: usize) -> u64 {
-        self.0.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
-    }
-
-    /// Whether it is worth to look closer. Forwards and backwards, three quads have three bytes in them that can be first.
-    fn may_begin_something(self) -> bool {
-        let pairs = self.pairs(BEHIND);
-        let quads = in_a_row(self.word(BEHIND) & ONES, self.word(BEHIND + 8) & ONES);
-        let rows = pairs & EVEN == EVEN || pairs & ODD == ODD || self.base32(BEHIND) == ONES;
-        quads | self.zlib() | u64::from(rows) != 0
-    }
-
-    /// Where three quads in a row begin.
-    fn quads(self) -> u64 {
-        let quads = |at| self.word(at) & self.word(at + 1) >> 1 & self.word(at + 2) >> 2 & ONES;
-        in_a_row(quads(BEHIND), quads(BEHIND + 8))
-    }
-
-    /// Where the third byte of a quad is, and of two more, which stand backwards.
-    fn backwards(self) -> u64 {
-        let quads = |at: usize| self.word(at - 2) >> 2 & self.word(at - 1) >> 1 & self.word(at) & ONES;
-        in_a_row(quads(BEHIND), quads(BEHIND + 8))
-    }
-
-    /// Where a pair of digits is.
-    fn pairs(self, at: usize) -> u64 {
-        self.word(at) >> 3 & self.word(at + 1) >> 4 & ONES
-    }
-
-    fn base32(self, at: usize) -> u64 {
-        self.word(at) >> 5 & ONES
-    }
-
-    fn zlib(self) -> u64 {
-        self.word(BEHIND) >> 6 & self.word(BEHIND + 1) >> 7 & ONES
-    }
-
-    /// Of sixteen in a row eight are here, and of the others four right before or after these.
-    fn are_digits(self) -> bool {
-        let (here, beside) = (self.pairs(BEHIND), self.pairs(0) >> 32 | self.pairs(BEHIND + 8) << 32);
-        let digits = |every: u64| here & every == every && halves(beside, every);
-        digits(EVEN) || digits(ODD)
-    }
-
-    fn is_base32(self) -> bool {
-        self.base32(BEHIND) == ONES && halves(self.base32(0) >> 32 | self.base32(BEHIND + 8) << 32, ONES)
-    }
-}
-
-/// The positions that are flagged.
-fn places(mut flags: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let place = (flags != 0).then(|| flags.trailing_zeros() as usize / 8);
-        flags &= flags.wrapping_sub(1);
-        place
-    })
-}
-
-/// Whether one half of `flags` has all that are in `every`.
-fn halves(flags: u64, every: u64) -> bool {
-    let has = |half: u32| half & every as u32 == every as u32;
-    has(flags as u32) || has((flags >> 32) as u32)
-}
-
-/// Where flags are set at a position, four further on and eight further on.
-fn in_a_row(flags: u64, next: u64) -> u64 {
-    flags & (flags >> 32 | next << 32) & next
-}
 
 struct Search<'a> {
     squeezed: &'a [u8],
@@ -340,10 +218,6 @@ fn is_quad(text: &[u8], at: usize, kind: Kind) -> bool {
     let [first, second, third, fourth] =
         if kind == Kind::Backwards { [four, three, two, one] } else { [one, two, three, four] };
     can_be(first, FIRST) && can_be(second, SECOND) && can_be(third, THIRD) && fourth.is_ascii_alphanumeric()
-}
-
-fn can_be(byte: u8, role: u8) -> bool {
-    ROLES.get(usize::from(byte)).is_some_and(|roles| roles & role != 0)
 }
 
 /// `78 01`, `78 5e`, `78 9c` and `78 da`, in base64 and in hexadecimal.

@@ -245,6 +245,20 @@ fn three_steps_that_once_got_through_are_found() {
 }
 
 #[test]
+fn what_goes_on_after_a_long_gap_is_found_in_itself() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
+    let twice = base64(base64(value.as_bytes()).as_bytes());
+    // Letters that look as base64 of text does, and so much after them that nothing reaches across it.
+    for letters in ["QUFB", "QUFBQUFB", "QUFBQUFBQUFBQUFB"] {
+        for gap in [16, 17, 40] {
+            let before = format!("{letters}{}", " ".repeat(gap));
+            let shown = scrub(&[("KEY", value)], &format!("{before}{twice}!"));
+            assert!(shown.starts_with(&before) && !is_left(&twice, &shown), "{gap} after {letters}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn a_word_beside_something_encoded_stays() {
     let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
     let twice = base64(base64(value.as_bytes()).as_bytes());
