@@ -367,7 +367,7 @@ impl From<Unavailable> for Problem {
         match error {
             Unavailable::Store(StoreError::Full) => {
                 tracing::error!(%error, "store refused a write");
-                later("The disk is full and nothing was changed; a person has to make space.", 30)
+                later("The disk is full and nothing was written; a person has to make space.", 30)
             }
             Unavailable::Store(StoreError::Closed) | Unavailable::Draining => {
                 later("The server is shutting down; send it again in a moment.", 2)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Core, SubmitError, Unavailable};
 use crate::domain::{ExecutionId, ExecutionView, Status};
 use crate::execution::{Command, StopReason};
-use crate::ports::Write;
+use crate::ports::{StoreError, Write};
 use crate::profile_registry::Authorize;
 
 /// Why an execution was not ended or removed.
@@ -45,6 +45,7 @@ impl Core {
         match after.record.status {
             Status::Cancelled => Ok(after),
             status if status.is_final() => Err(EndError::Finished(status)),
+            _ if self.inner.ports.store.is_full() => Err(Unavailable::Store(StoreError::Full).into()),
             _ => Err(Unavailable::Actor("execution").into()),
         }
     }

@@ -58,7 +58,7 @@ impl Operation {
 
     /// Asks the core, which may be going down, or be without a disk.
     pub(super) fn uses_core(self) -> Self {
-        self.refuses(&UNAVAILABLE, "Too busy, shutting down, or without space on the disk: nothing was changed.")
+        self.refuses(&UNAVAILABLE, "Too busy, shutting down, or without space on the disk: nothing was written.")
     }
 
     /// Takes an administrator's session.

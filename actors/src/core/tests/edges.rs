@@ -82,6 +82,19 @@ async fn an_answer_is_too_late_once_the_time_is_up_though_that_is_not_on_disk_ye
     }
 }
 
+#[actix::test]
+async fn who_cancels_while_the_disk_is_full_is_told_so_and_it_ends_once_there_is_room() {
+    tokio::time::pause();
+    let (mut world, agent) = World::with_agent().await;
+    let accepted = world.submit(&agent, "1").await.unwrap();
+    let _run = world.runs.recv().await.expect("a run");
+    world.store.fail_with(Some(StoreError::Full));
+    let told = world.core.cancel(&accepted.record.id).await;
+    assert!(matches!(told, Err(EndError::Unavailable(Unavailable::Store(StoreError::Full)))), "{told:?}");
+    world.store.fail_with(None);
+    assert_eq!(world.finished(&accepted).await.record.status, Status::Cancelled);
+}
+
 /// The crash came after the profile's end was on disk and before its executions' was.
 #[actix::test]
 async fn what_waited_for_a_profile_that_has_ended_is_never_claimed_after_a_crash() {
