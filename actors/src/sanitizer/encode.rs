@@ -1,6 +1,8 @@
 //! How a text looks in each form that needs no decoding to be found. Only what stays the same whatever stands before and
 //! after the text: of an encoding that packs bits, the characters that lie inside it as a whole.
 
+use zeroize::Zeroizing;
+
 use super::form::Form;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -35,6 +37,7 @@ pub(super) fn all(text: &str, each: &mut impl FnMut(Form, &[u8])) {
         each(Form::Base32, &packed(text.as_bytes(), 5, 5, skip, BASE32));
         each(Form::Base32, &packed(text.as_bytes(), 5, 5, skip, BASE32_HEX));
     }
+    latin(text, each);
     for skip in 0..4 {
         let groups = text.as_bytes().get(skip..).unwrap_or_default();
         each(Form::Base85, &base85(groups, |digit| BASE85.get(digit).copied().unwrap_or_default()));
@@ -72,6 +75,21 @@ fn escapes(text: &str, each: &mut impl FnMut(Form, &[u8])) {
             _ => out.push(character),
         });
     }
+    // Quoted-printable, in the body of a mail and in its head (RFC 2045, 6.7; RFC 2047, 4.2).
+    spelled(&|character, out| {
+        bytes_of(character, out, |byte| match byte {
+            b'=' => "=3D".to_owned(),
+            b' '..=b'~' | b'\t' | b'\r' | b'\n' => char::from(byte).to_string(),
+            _ => format!("={byte:02X}"),
+        })
+    });
+    spelled(&|character, out| {
+        bytes_of(character, out, |byte| match byte {
+            b'!' | b'*' | b'+' | b'-' | b'/' | b' ' => char::from(byte).to_string(),
+            _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            _ => format!("={byte:02X}"),
+        })
+    });
     for plain in ["-._~", "-._~/", "-_.!~*'()", " -._~", " -._~/"] {
         spelled(&|character, out| {
             bytes_of(character, out, |byte| {
@@ -83,6 +101,25 @@ fn escapes(text: &str, each: &mut impl FnMut(Form, &[u8])) {
             })
         });
     }
+}
+
+/// As bytes of Latin-1, where that is another encoding: HTTP libraries write a name and password so.
+fn latin(text: &str, each: &mut impl FnMut(Form, &[u8])) {
+    let bytes: Result<Vec<u8>, _> = text.chars().map(|character| u8::try_from(u32::from(character))).collect();
+    let Ok(bytes) = bytes.map(Zeroizing::new) else { return };
+    if text.is_ascii() {
+        return;
+    }
+    each(Form::Hex, hex(&bytes).as_bytes());
+    for skip in 0..3 {
+        each(Form::Base64, &packed(&bytes, 6, 3, skip, BASE64));
+        each(Form::Base64, &packed(&bytes, 6, 3, skip, BASE64_URL));
+    }
+    let percent = |byte: &u8| match byte {
+        byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    each(Form::Escaped, bytes.iter().map(percent).collect::<String>().as_bytes());
 }
 
 fn json(character: char, ascii: bool, out: &mut String) {

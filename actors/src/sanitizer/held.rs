@@ -17,7 +17,7 @@ impl Scan {
     /// Moves `open` to where the text can be cut.
     pub(super) fn settle(&mut self, text: &[u8]) {
         self.value_open = self.value_open.min(open_character(text));
-        self.open = cut_before(text, self.open.min(self.value_open));
+        self.open = cut_before(text, self.not_in_a_marker(self.open.min(self.value_open)));
     }
 }
 
@@ -25,7 +25,7 @@ impl Scan {
 /// what may be encoded, nor in an escape.
 pub(super) fn cut_before(text: &[u8], at: usize) -> usize {
     let at = runs::begin_of_word(text, at);
-    escapes::Unescaped::new(text).map_or(at, |unescaped| unescaped.not_inside(at))
+    escapes::Unescaped::new(text, true).map_or(at, |unescaped| unescaped.not_inside(at))
 }
 
 /// A character that was cut in two begins here; the end of the text if none.

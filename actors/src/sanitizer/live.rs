@@ -2,7 +2,7 @@
 //! is scrubbed to.
 
 use super::redactor::{Redactor, lossy};
-use super::stream::{GROWTH, uncut};
+use super::stream::GROWTH;
 
 /// Held back up to this many bytes, every call searches them again.
 const ALWAYS: usize = 4096;
@@ -33,7 +33,7 @@ impl Redactor {
             let part = raw.get(from..end).unwrap_or_default();
             let scan = self.search(part, true);
             let wanted = whole_characters(part, scan.open.min(half.saturating_sub(from)));
-            let cut = uncut(part, &self.hits(&scan, usize::MAX), wanted);
+            let cut = self.uncut(part, &scan, wanted);
             if cut == 0 && end < raw.len() && from < half {
                 window = window.saturating_mul(2);
                 continue;

@@ -21,6 +21,26 @@ const STRETCHES: usize = 64;
 /// Parts of one value, at most: the rest is still found as a part of the whole.
 const PARTS: usize = 64;
 
+/// What names of secrets end with.
+const SECRET_NAMES: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "pass",
+    "secret",
+    "token",
+    "apikey",
+    "accountkey",
+    "accesskey",
+    "privatekey",
+    "secretkey",
+    "signingkey",
+    "encryptionkey",
+    "masterkey",
+    "sharedkey",
+];
+
 /// Values so common that every other log has them: they are found as they are, in no other form.
 pub(super) const COMMON: &[&str] = &[
     "password",
@@ -237,15 +257,56 @@ fn inner(value: &str) -> Vec<Zeroizing<String>> {
             add(secret.trim().trim_matches(['"', '\'']), SECRET);
         }
     }
+    for line in value.lines() {
+        // `password = …` of a configuration file, `password: …`, and what has no telling name but looks like a secret.
+        let Some((key, setting)) = line.split_once(['=', ':']) else { continue };
+        let setting = setting.trim().trim_end_matches(',').trim_matches(['"', '\'']);
+        if names_a_secret(key) {
+            add(setting, SECRET);
+        } else if value.contains('\n') && looks_random(setting) {
+            add(setting, LINE);
+        }
+    }
+    let after_host = value.split_once("://").and_then(|(_, rest)| rest.split_once(['/', '?']));
+    for piece in after_host.map_or("", |(_, rest)| rest).split(['/', '?', '&', '#']) {
+        // The token of a webhook, a key of a query: libraries show an address without its host when a request fails.
+        let (key, setting) = piece.split_once('=').unwrap_or(("", piece));
+        let least = if names_a_secret(key) { SECRET } else { LINE };
+        if least == SECRET || looks_random(setting) {
+            add(setting, least);
+            add(&percent_decoded(setting), least);
+        }
+    }
+    if !value.contains('\n') && value.contains("\\n") {
+        // A key whose line ends are spelled out, so that it fits a line: whoever uses it undoes that first.
+        let undone = Zeroizing::new(value.replace("\\r", "").replace("\\n", "\n"));
+        add(&undone, ENOUGH);
+        undone.lines().map(str::trim).filter(|line| !line.starts_with("-----")).for_each(|line| {
+            if freedom(line) == Freedom::Any {
+                add(line, LINE);
+            }
+        });
+    }
     found
+}
+
+/// Whether it looks drawn by chance, and not like a name in an address or a file: digits among letters of both cases, or many
+/// of them.
+fn looks_random(text: &str) -> bool {
+    let count = |is: fn(&u8) -> bool| text.bytes().filter(is).count();
+    let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
+    let both = text.bytes().any(|byte| byte.is_ascii_lowercase()) && text.bytes().any(|byte| byte.is_ascii_uppercase());
+    !text.contains(char::is_whitespace)
+        && freedom(text) == Freedom::Any
+        && digits > 0
+        && letters > 0
+        && (both || digits * 5 >= letters)
 }
 
 /// Whether what is called so is likely a secret by itself.
 fn names_a_secret(name: &str) -> bool {
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
-    ["password", "passwd", "pwd", "pass", "secret", "token", "apikey", "accountkey", "accesskey", "privatekey"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    SECRET_NAMES.iter().any(|end| name.ends_with(end))
 }
 
 fn enough(text: &str, least: usize) -> bool {

@@ -50,6 +50,16 @@ pub(super) struct Scan {
     pub(super) value_open: usize,
     /// From here on something encoded may begin.
     pub(super) open: usize,
+    /// Where markers stand, if text may follow.
+    markers: Vec<Range<usize>>,
+}
+
+impl Scan {
+    /// The beginning of the marker that `at` is inside of, else `at`: half a marker is none, and is looked into.
+    pub(super) fn not_in_a_marker(&self, at: usize) -> usize {
+        let after = self.markers.partition_point(|marker| marker.end <= at);
+        self.markers.get(after).map_or(at, |marker| marker.start.min(at))
+    }
 }
 
 /// What a scan may still do, and what it did.
@@ -57,8 +67,9 @@ pub(super) struct Scan {
 pub(super) struct Work {
     decode: usize,
     expand: usize,
-    /// Bytes searched, fingerprints taken: what a test counts instead of the time.
+    /// Bytes searched, bytes read to be decoded, fingerprints taken: what a test counts instead of the time.
     pub(super) searched: u64,
+    pub(super) read: u64,
     pub(super) fingerprints: u64,
 }
 
@@ -66,7 +77,7 @@ impl Work {
     pub(super) fn for_text(text: &[u8]) -> Self {
         let decode = text.len().saturating_mul(DECODED_TIMES).saturating_add(DECODED_MORE);
         let expand = text.len().saturating_mul(EXPANDED_TIMES).saturating_add(EXPANDED);
-        Self { decode, expand, searched: 0, fingerprints: 0 }
+        Self { decode, expand, searched: 0, read: 0, fingerprints: 0 }
     }
 
     /// Whether that much may be decoded.
@@ -137,6 +148,7 @@ impl Scanner<'_> {
             let before_escape = escapes::open_escape(self.text);
             scan.hold(before_escape);
             scan.hold_value(open_marker);
+            scan.markers = markers;
             hold(self.needles, self.text, &squeezed, scan);
             if before_escape < self.text.len() {
                 // What may turn out to be an escape may not be what it looks like.
@@ -197,9 +209,12 @@ impl Scanner<'_> {
     }
 
     fn escapes(&self, scan: &mut Scan, work: &mut Work) {
-        // What may turn out to be an escape is not looked at as something else.
+        // What may turn out to be an escape is not looked at as something else. Colours are those of what is printed.
         let end = if self.more { escapes::open_escape(self.text) } else { self.text.len() };
-        let Some(unescaped) = self.text.get(..end).and_then(escapes::Unescaped::new) else { return };
+        let Some(unescaped) = self.text.get(..end).and_then(|text| escapes::Unescaped::new(text, self.depth == 0))
+        else {
+            return;
+        };
         if !work.allows(unescaped.bytes.len()) {
             return;
         }
@@ -218,7 +233,7 @@ impl Scanner<'_> {
             let within = unescaped.origin(found.within..found.within + 1).start.min(range.start);
             // Every character escaped is no need of any language.
             let form = match found.form.inside(Form::Escaped) {
-                Form::Escaped if range.len() >= inner_len * 2 => Form::Hex,
+                Form::Escaped if range.len() - unescaped.removed(&range) >= inner_len * 2 => Form::Hex,
                 form => form,
             };
             scan.found.push(Found { range, within, form, ..found });
@@ -239,6 +254,7 @@ impl Scanner<'_> {
         let direct = scan.found.len();
         // Of compressed data in compressed data hardly more than one is any: each attempt costs what it is long.
         let (mut attempts, mut end) = (0, 0);
+        let mut wholes = runs::Wholes::default();
         for zone in zones {
             // What was found to be a value as a whole need not be decoded.
             let core = zone.core();
@@ -254,7 +270,7 @@ impl Scanner<'_> {
                     continue;
                 }
             }
-            for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core) {
+            for (run, decoded) in runs::decoded(self.text, &zone, place.clone(), core, &mut wholes) {
                 for decoded in &decoded {
                     if decoded.compressed {
                         end = end.max(run.end());
@@ -273,6 +289,7 @@ impl Scanner<'_> {
                 }
             }
         }
+        work.read += wholes.read;
         let decoded = scan.found.split_off(direct);
         once_only(&mut scan.found, decoded);
     }

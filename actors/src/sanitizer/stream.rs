@@ -34,6 +34,20 @@ pub struct Stream {
 }
 
 impl Redactor {
+    /// Where to cut at `at` or before it, so that no hit, nor anything it may go on in, and no marker is cut, and what is left
+    /// is found to be the same without what is before it.
+    pub(super) fn uncut(&self, text: &[u8], scan: &Scan, at: usize) -> usize {
+        let hits = self.hits(scan, usize::MAX);
+        let mut cut = at;
+        loop {
+            let moved = cut_before(text, scan.not_in_a_marker(begin_of_hit(&hits, cut)));
+            if moved == cut {
+                return cut;
+            }
+            cut = moved;
+        }
+    }
+
     /// Begins a stream; what is found in it counts for `field`.
     pub fn stream(self: &Arc<Self>, field: &'static str) -> Stream {
         let (counts, held) = Default::default();
@@ -71,10 +85,9 @@ impl Stream {
 
     fn release(&mut self, more: bool) -> String {
         let scan = self.redactor.search(&self.held, more);
-        let mut cut =
-            if more { uncut(&self.held, &self.redactor.hits(&scan, usize::MAX), scan.open) } else { self.held.len() };
+        let mut cut = if more { self.redactor.uncut(&self.held, &scan, scan.open) } else { self.held.len() };
         if self.held.len() - cut > HELD {
-            cut = not_in_a_value(&scan);
+            cut = scan.not_in_a_marker(not_in_a_value(&scan));
         }
         let hits = self.redactor.hits(&scan, cut);
         self.redactor.count(&scan, cut, self.field, &mut self.counts);
@@ -82,19 +95,6 @@ impl Stream {
         self.held.drain(..cut);
         self.searched = self.held.len();
         lossy(text)
-    }
-}
-
-/// Where to cut at `at` or before it, so that no hit, nor anything it may go on in, is cut, and what is left is found to be
-/// the same without what is before it.
-pub(super) fn uncut(text: &[u8], hits: &[Hit], at: usize) -> usize {
-    let mut cut = at;
-    loop {
-        let moved = cut_before(text, begin_of_hit(hits, cut));
-        if moved == cut {
-            return cut;
-        }
-        cut = moved;
     }
 }
 

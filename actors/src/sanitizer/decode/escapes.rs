@@ -1,9 +1,12 @@
-//! A text with its escapes undone: those of JSON, Python and C, of URLs, and of HTML.
+//! A text with its escapes undone: those of JSON, Python and C, of URLs, of HTML, and the colours of a terminal.
 
 use std::ops::Range;
 
 /// Longest escape: `\Uhhhhhhhh`, `&#x10ffff;`.
 pub(in crate::sanitizer) const LONGEST_ESCAPE: usize = 12;
+/// Longest sequence that colours text or moves the cursor: two colours of three numbers each, in bold.
+const LONGEST_SEQUENCE: usize = 48;
+const ESC: u8 = 0x1b;
 
 /// See the module.
 pub(in crate::sanitizer) struct Unescaped {
@@ -14,12 +17,13 @@ pub(in crate::sanitizer) struct Unescaped {
 
 impl Unescaped {
     /// `None` when nothing would be found that is not found without: there is no escape, or only such as leave no letter or
-    /// digit behind (`\"`).
-    pub(in crate::sanitizer) fn new(text: &[u8]) -> Option<Self> {
+    /// digit behind (`\"`). `colours`: sequences of a terminal too.
+    pub(in crate::sanitizer) fn new(text: &[u8], colours: bool) -> Option<Self> {
         let mut from = 0;
-        while let Some(at) = next_introducer(text, from) {
+        let mut introducers = Introducers::of(text, colours);
+        while let Some(at) = introducers.next(from) {
             match escape(text.get(at..)?) {
-                Some(found) if found.leaves_letters => return Some(Self::undo(text, at)),
+                Some(found) if found.leaves_letters => return Some(Self::undo(text, at, colours)),
                 Some(found) => from = at + found.len,
                 None => from = at + 1,
             }
@@ -28,10 +32,11 @@ impl Unescaped {
     }
 
     /// Everything before `first` has no escape that matters.
-    fn undo(text: &[u8], first: usize) -> Self {
+    fn undo(text: &[u8], first: usize, colours: bool) -> Self {
         let mut undone = Self { bytes: Vec::with_capacity(text.len()), escapes: Vec::new() };
         let (mut copied, mut from) = (0, first);
-        while let Some(at) = next_introducer(text, from) {
+        let mut introducers = Introducers::of(text, colours);
+        while let Some(at) = introducers.next(from) {
             let Some(found) = text.get(at..).and_then(escape) else {
                 from = at + 1;
                 continue;
@@ -68,6 +73,13 @@ impl Unescaped {
         }
     }
 
+    /// Bytes in `range` of the text that stand for nothing.
+    pub(in crate::sanitizer) fn removed(&self, range: &Range<usize>) -> usize {
+        let first = self.escapes.partition_point(|(_, escape)| escape.end <= range.start);
+        let inside = self.escapes.iter().skip(first).take_while(|(_, escape)| escape.start < range.end);
+        inside.filter(|(undone, _)| undone.is_empty()).map(|(_, escape)| escape.len()).sum()
+    }
+
     /// The beginning of the escape that `at` of the text is inside of, else `at`.
     pub(in crate::sanitizer) fn not_inside(&self, at: usize) -> usize {
         let after = self.escapes.partition_point(|(_, escape)| escape.start < at);
@@ -81,16 +93,52 @@ impl Unescaped {
 /// Where an escape begins that may go on after `text`; its length if none.
 pub(in crate::sanitizer) fn open_escape(text: &[u8]) -> usize {
     let first = text.len().saturating_sub(LONGEST_ESCAPE);
-    let Some(mut at) = next_introducer(text, first) else { return text.len() };
-    // Backslashes come in pairs, which are counted from the first.
-    while at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\') {
-        at -= 1;
+    let mut open = open_sequence(text);
+    if let Some(at) = memchr::memchr3(b'\\', b'%', b'&', text.get(first..).unwrap_or_default()) {
+        let mut at = first + at;
+        // Backslashes come in pairs, which are counted from the first.
+        while at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\') {
+            at -= 1;
+        }
+        open = open.min(at);
     }
-    at
+    open
 }
 
-fn next_introducer(text: &[u8], from: usize) -> Option<usize> {
-    memchr::memchr3(b'\\', b'%', b'&', text.get(from..)?).map(|at| from + at)
+/// Where a sequence begins that is not complete; the length of `text` if none.
+fn open_sequence(text: &[u8]) -> usize {
+    let first = text.len().saturating_sub(LONGEST_SEQUENCE - 1);
+    let Some(at) = memchr::memrchr(ESC, text.get(first..).unwrap_or_default()) else { return text.len() };
+    match text.get(first + at + 1..).and_then(<[u8]>::split_first) {
+        None => first + at,
+        Some((b'[', rest)) if rest.iter().all(is_parameter) => first + at,
+        Some(_) => text.len(),
+    }
+}
+
+/// Where escapes may begin, each found once.
+struct Introducers<'a> {
+    text: &'a [u8],
+    /// Where the next sequence may begin; the length of the text if nowhere.
+    sequence: usize,
+}
+
+impl<'a> Introducers<'a> {
+    fn of(text: &'a [u8], colours: bool) -> Self {
+        let sequence = colours.then(|| memchr::memchr(ESC, text)).flatten();
+        Self { text, sequence: sequence.unwrap_or(text.len()) }
+    }
+
+    /// The first at `from` or after it.
+    fn next(&mut self, from: usize) -> Option<usize> {
+        if self.sequence < from {
+            let rest = self.text.get(from..).unwrap_or_default();
+            self.sequence = memchr::memchr(ESC, rest).map_or(self.text.len(), |at| from + at);
+        }
+        let before = self.text.get(from..self.sequence)?;
+        let other = memchr::memchr3(b'\\', b'%', b'&', before).map(|at| from + at);
+        other.or_else(|| (self.sequence < self.text.len()).then_some(self.sequence))
+    }
 }
 
 struct Escape {
@@ -118,6 +166,11 @@ fn escape(text: &[u8]) -> Option<Escape> {
         [b'%', b'u' | b'U', ..] => Escape::of_code(6, number(text.get(2..6)?, 16)?),
         [b'%', ..] => Escape::of_byte(3, u8::try_from(number(text.get(1..3)?, 16)?).ok()?, true),
         [b'&', ..] => entity(text),
+        [ESC, b'[', parameters @ ..] => {
+            let len = parameters.iter().take(LONGEST_SEQUENCE - 3).take_while(|byte| is_parameter(byte)).count();
+            let ends = parameters.get(len).is_some_and(|byte| matches!(byte, b'@'..=b'~'));
+            ends.then_some(Escape { len: len + 3, stands_for: [0; 4], bytes: 0, leaves_letters: true })
+        }
         [b'\\', b'x' | b'u', b'{', ..] => braces(text),
         [b'\\', b'x', ..] => Escape::of_byte(4, u8::try_from(number(text.get(2..4)?, 16)?).ok()?, true),
         [b'\\', b'u', ..] => utf16(text),
@@ -144,6 +197,11 @@ fn escape(text: &[u8]) -> Option<Escape> {
         }
         _ => None,
     }
+}
+
+/// What may stand between the first two bytes of a sequence and the last: of ECMA-48, 5.4, what colours and terminals use.
+fn is_parameter(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b';' | b':' | b'?')
 }
 
 /// `\u{68}`, of Rust, JavaScript and others.
@@ -192,7 +250,7 @@ mod tests {
     use super::*;
 
     fn undone(text: &str) -> String {
-        let undone = Unescaped::new(text.as_bytes()).unwrap();
+        let undone = Unescaped::new(text.as_bytes(), true).unwrap();
         String::from_utf8(undone.bytes).unwrap()
     }
 
@@ -206,15 +264,33 @@ mod tests {
     }
 
     #[test]
+    fn colours_stand_for_nothing() {
+        assert_eq!(undone("a\x1b[01;31m\x1b[Kb\x1b[mc%41\x1b[3"), "abcA\x1b[3");
+        let coloured = "ab\x1b[31mcd\x1b[0mef";
+        let unescaped = Unescaped::new(coloured.as_bytes(), true).unwrap();
+        assert!(Unescaped::new(coloured.as_bytes(), false).is_none());
+        assert_eq!([unescaped.origin(1..3), unescaped.origin(2..4), unescaped.origin(4..6)], [1..8, 7..9, 13..15]);
+        assert_eq!((unescaped.removed(&(1..8)), unescaped.removed(&(0..15))), (5, 9));
+        let longest = format!("\x1b[{}m", "1;".repeat(22) + "1");
+        assert_eq!(longest.len(), LONGEST_SEQUENCE);
+        assert_eq!(undone(&format!("a{longest}b")), "ab");
+        assert!(Unescaped::new(format!("a\x1b[1{}b", &longest[2..]).as_bytes(), true).is_none(), "one longer");
+        for cut in 1..longest.len() {
+            assert_eq!(open_escape(format!("ab{}", &longest[..cut]).as_bytes()), 2, "{cut} bytes of it may go on");
+        }
+        assert_eq!(open_escape(format!("ab{longest}").as_bytes()), 2 + longest.len());
+    }
+
+    #[test]
     fn escapes_that_leave_no_letter_are_left_alone() {
         for text in ["plain", r#"{"a":"\"b\" \\ \/"}"#, "100 % & more", r"C:\dir"] {
-            assert!(Unescaped::new(text.as_bytes()).is_none(), "{text}");
+            assert!(Unescaped::new(text.as_bytes(), true).is_none(), "{text}");
         }
     }
 
     #[test]
     fn positions_lead_back() {
-        let undone = Unescaped::new(br"ab\x63d\n").unwrap();
+        let undone = Unescaped::new(br"ab\x63d\n", true).unwrap();
         assert_eq!(undone.bytes, b"abcd\n");
         assert_eq!([undone.origin(0..2), undone.origin(1..3), undone.origin(3..5)], [0..2, 1..6, 6..9]);
         assert_eq!([undone.not_inside(2), undone.not_inside(4), undone.not_inside(6)], [2, 2, 6]);

@@ -183,13 +183,25 @@ fn quintet(byte: u8) -> u8 {
     if byte.is_ascii_uppercase() { byte - b'A' } else { byte.wrapping_sub(b'2').wrapping_add(26) & 31 }
 }
 
+/// The word around a zone that was decoded last as a whole, forwards and backwards: one word may have very many zones, and
+/// each of them would decode all of it again.
+#[derive(Default)]
+pub(in crate::sanitizer) struct Wholes {
+    forwards: Range<usize>,
+    backwards: Range<usize>,
+    /// Bytes read so far, of these words and of the zones.
+    pub(in crate::sanitizer) read: u64,
+}
+
 /// What the zone, which is `place` of `text` and certainly `core` of it, decodes to, with the runs that it was decoded from.
 pub(in crate::sanitizer) fn decoded(
     text: &[u8],
     zone: &Zone,
     place: Range<usize>,
     core: Range<usize>,
+    wholes: &mut Wholes,
 ) -> Vec<(Run, Vec<Decoded>)> {
+    wholes.read += place.len() as u64;
     let mut all = Vec::new();
     let mut add = |run: Run, fill: &dyn Fn(&Run, &mut Vec<Decoded>)| {
         let mut decoded = Vec::new();
@@ -213,6 +225,8 @@ pub(in crate::sanitizer) fn decoded(
     let (mut read, total) = (0, zone.range.len());
     while from < place.end {
         // After a long gap it goes on as something else.
+        let there = text.get(from..place.end).unwrap_or_default();
+        from += there.iter().take_while(|byte| !alphanumeric(**byte)).count();
         let run = Run::gathered(text, from..place.end, alphanumeric);
         let Some(last) = run.places.last() else { break };
         from = last + 1;
@@ -241,12 +255,19 @@ pub(in crate::sanitizer) fn decoded(
     }
     // With the characters of the alphabet that are neither letters nor digits, wherever nothing else stands between.
     let whole = |byte: &u8| in_alphabet(*byte) || matches!(byte, b'\r' | b'\n');
+    let done = if zone.kind == Kind::Backwards { &mut wholes.backwards } else { &mut wholes.forwards };
     let mut from = core.start;
     while matches!(zone.kind, Kind::Base64 | Kind::Backwards) && from < core.end {
+        if done.contains(&from) {
+            from = done.end + 1;
+            continue;
+        }
         let before = text.get(..from).unwrap_or_default().iter().rev().take(LONGEST_RUN);
         let after = text.get(from..).unwrap_or_default().iter().take(LONGEST_RUN);
         let range = from - before.take_while(|b| whole(b)).count()..from + after.take_while(|b| whole(b)).count();
         from = range.end + 1;
+        *done = range.clone();
+        wholes.read += range.len() as u64;
         if text.get(range.clone()).is_some_and(|run| run.iter().any(|byte| matches!(byte, b'+' | b'/' | b'-' | b'_'))) {
             let run = Run::gathered(text, range, in_alphabet);
             let run = if zone.kind == Kind::Backwards { run.reversed() } else { run };

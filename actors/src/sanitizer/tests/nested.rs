@@ -194,9 +194,80 @@ fn parts_of_structured_values_are_secrets_by_themselves() {
         ("Server=db;User=app;Pwd=hunter2;", "hunter2"),
         ("https://app:hun%21ter2@db/x", "hun!ter2"),
         ("Bearer abc.Tr0ub4dor", "abc.Tr0ub4dor"),
+        ("[default]\nuser = app\naws_secret_access_key = hunter2", "hunter2"),
+        ("user: app\npassphrase: 'hunter2'\n", "hunter2"),
+        ("A=1\nSTRIPE=9aF3kLm2Qx7Zt5Rw8\n", "9aF3kLm2Qx7Zt5Rw8"),
+        ("https://hooks.host/services/T0B1/B2/9aF3kLm2Qx7Zt5Rw8", "/services/T0B1/B2/9aF3kLm2Qx7Zt5Rw8"),
+        ("https://host/run?code=9aF3kLm2Qx7Zt5Rw8%3D&v=2", "code=9aF3kLm2Qx7Zt5Rw8="),
+        ("https://host/run?v=2&api_token=hunter2", "hunter2"),
+        ("-----BEGIN X-----\\nMIIBVAIBADANBgkqh9\\nkiG9w0BAQEFAASC7\\n-----END X-----\\n", "kiG9w0BAQEFAASC7"),
     ] {
         let shown = scrub(&[("KEY", value)], &format!("it is {part} and {}", base64(format!("x:{part}").as_bytes())));
-        assert!(shown.starts_with("it is [REDACTED] and"), "{value}: {shown}");
+        let hidden = part.len() - part.trim_start_matches(|c: char| part.contains('/') && c != '9').len();
+        let hidden = if part.starts_with("code=") { "code=" } else { &part[..hidden] };
+        assert!(shown.starts_with(&format!("it is {hidden}[REDACTED")), "{value}: {shown}");
+    }
+}
+
+#[test]
+fn names_in_an_address_or_a_file_are_no_secrets() {
+    let value = "https://api.host/v1/some-long-name-of-an-endpoint/list?page=2&sort=created-at-descending";
+    let text = "GET /v1/some-long-name-of-an-endpoint/list?page=2&sort=created-at-descending";
+    assert_eq!(scrub(&[("URL", value)], text), text);
+    let file = "HOST=a-rather-long-name-of-a-host.example\nLEVEL=information-and-above\nDB_PASSWORD=hunter2";
+    let text = "it is information-and-above";
+    assert_eq!(scrub(&[("FILE", file)], text), text);
+}
+
+#[test]
+fn colours_of_a_terminal_hide_nothing_and_are_no_disguise() {
+    let value = "sk-live-4fQ2zL9wTb71Xc0mPq8s";
+    let grep = format!("key: {}\x1b[01;31m\x1b[K{}\x1b[m\x1b[K{} end", &value[..8], &value[8..14], &value[14..]);
+    let each: String = value.chars().map(|c| format!("\x1b[38;5;12m{c}\x1b[0m")).collect();
+    let in_base64 = super::spell::each(&base64(value.as_bytes()), |c| format!("{c}\x1b[1m"));
+    let redactor = Arc::new(redactor(&[("KEY", value)]));
+    for (text, alarm) in [(grep.as_str(), false), (&each, false), (&in_base64, true)] {
+        let mut counts = Counts::default();
+        let whole = redactor.scrub(text, "stdout", &mut counts);
+        assert!(whole.contains("[REDACTED...Pq8s]") && !whole.contains("live"), "{whole}");
+        assert!(!grep.eq(text) || whole == "key: [REDACTED...Pq8s] end", "{whole}");
+        assert_eq!(counts.is_suspicious(), alarm, "{text}");
+        for size in 1..60 {
+            let mut stream = redactor.stream("stdout");
+            let mut shown: String = text.as_bytes().chunks(size).map(|piece| stream.feed(piece)).collect();
+            shown.push_str(&stream.finish().0);
+            assert_eq!(shown, whole, "in pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_marker_is_not_cut_in_two_where_something_encoded_may_begin() {
+    // `REDACTED` may be the beginning of base32.
+    for (value, text) in [("A", "x [REDACTED] y [REDACTED]"), ("5432", "[REDACTED...5432] 1 [REDACTED...5432]")] {
+        let redactor = Arc::new(redactor(&[("PIN", value), ("KEY", "Zq8vT2mK4xW95432")]));
+        for size in 1..text.len() {
+            let mut stream = redactor.stream("stdout");
+            let mut shown: String = text.as_bytes().chunks(size).map(|piece| stream.feed(piece)).collect();
+            shown.push_str(&stream.finish().0);
+            assert_eq!(shown, text, "in pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn what_mail_and_http_write_is_found() {
+    for (value, text) in [
+        ("abcd=efgh1234=ijk", "k: abcd=3Defgh12=\n34=3Dijk"),
+        ("p@ss/w0rd+X9'k", "=?iso-8859-1?q?p=40ss/w0rd+X9=27k?="),
+        ("pässwörd42x", "=?utf-8?q?p=C3=A4ssw=C3=B6rd42x?="),
+        // `base64.b64encode("me:pässwörd42x".encode("latin-1"))`.
+        ("pässwörd42x", "Basic bWU6cORzc3f2cmQ0Mng="),
+        ("pässwörd42x", "70e4737377f672643432 78"),
+        ("pässwörd42x", "?k=p%e4ssw%f6rd42x"),
+    ] {
+        let shown = scrub(&[("KEY", value)], text);
+        assert!(shown.contains("[REDACTED"), "{text}: {shown}");
     }
 }
 
@@ -269,6 +340,20 @@ fn a_word_beside_something_encoded_stays() {
             let rest =
                 shown.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).map(|rest| rest.trim_matches('='));
             assert_eq!(rest, Some("[REDACTED...9Pq8]"), "{before}{spelled}{after}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_word_far_before_something_encoded_does_not_hide_it() {
+    let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
+    for spell in STEPS.iter().map(|name| named(&[name])[0]) {
+        for (gap, before) in [15, 16, 17, 18, 40].into_iter().flat_map(|gap| [(gap, "a name"), (gap, "AB4")]) {
+            let spelled = spell.1(&base64(value.as_bytes()));
+            let text = format!("{before}{}{spelled}{}{before}", " ".repeat(gap), " ".repeat(gap));
+            let shown = scrub(&[("KEY", value)], &text);
+            assert!(!is_left(&spelled, &shown), "{}, {gap} spaces after {before:?}: {shown}", spell.0);
+            assert!(shown.starts_with(&format!("{before}{}", " ".repeat(gap))), "{}: {shown}", spell.0);
         }
     }
 }
