@@ -76,10 +76,14 @@ impl<'a> Roles<'a> {
         self.0.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
     }
 
-    /// Whether it is worth to look closer. Forwards and backwards, three quads have three bytes in them that can be first.
+    /// Whether it is worth to look closer: at three bytes that can be the first of a quad, each with a second one after it, or
+    /// before it, where it stands backwards; at the other kinds.
     pub(super) fn may_begin_something(self) -> bool {
         let pairs = self.pairs(BEHIND);
-        let quads = in_a_row(self.word(BEHIND) & ONES, self.word(BEHIND + 8) & ONES);
+        let forwards = |at| self.word(at) & self.word(at + 1) >> 1 & ONES;
+        let backwards = |at: usize| self.word(at) & self.word(at - 1) >> 1 & ONES;
+        let quads =
+            in_a_row(forwards(BEHIND), forwards(BEHIND + 8)) | in_a_row(backwards(BEHIND), backwards(BEHIND + 8));
         let rows = pairs & EVEN == EVEN || pairs & ODD == ODD || self.base32(BEHIND) == ONES;
         quads | self.zlib() | u64::from(rows) != 0
     }

@@ -15,7 +15,7 @@ pub(super) const WIDENED: usize = 4;
 /// A byte of which some bits are missing: no letter, and none of UTF-8.
 const UNKNOWN: u8 = 0xFF;
 /// Characters of text in a row that something decoded has to have to be worth a search.
-const TEXT: usize = 6;
+const TEXT: usize = 8;
 
 /// The value of each character, of base64 and base64url both; 255 for others.
 pub(super) const SEXTETS: [u8; 256] = {

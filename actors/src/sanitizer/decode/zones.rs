@@ -17,7 +17,7 @@ const BLOCK: usize = 1024;
 /// Quads in a row that make a zone.
 const QUADS: usize = 3;
 /// Characters in a row, of what a zone decodes to, that are text.
-const TEXT: usize = 6;
+const TEXT: usize = 8;
 /// Hexadecimal digits in a row, and characters of base32, that make a zone.
 const DIGITS: usize = 16;
 const BASE32_ROW: usize = 16;
