@@ -20,7 +20,9 @@ const PAST_EVERY_ID: &[u8] = &[0xFF];
 
 /// The record under `key`.
 pub(super) fn get<T: DeserializeOwned>(database: &Database, table: Values, key: &[u8]) -> Result<Option<T>, Fault> {
-    let value = database.begin_read()?.open_table(table)?.get(key)?;
+    // The table outlives the value: it holds the transaction open, without which the value's page may be freed.
+    let rows = database.begin_read()?.open_table(table)?;
+    let value = rows.get(key)?;
     value.map(|value| decode(table, value.value())).transpose()
 }
 
