@@ -93,16 +93,22 @@ impl Unescaped {
 /// Where an escape begins that may go on after `text`; its length if none.
 pub(in crate::sanitizer) fn open_escape(text: &[u8]) -> usize {
     let first = text.len().saturating_sub(LONGEST_ESCAPE);
-    let mut open = open_sequence(text);
-    if let Some(at) = memchr::memchr3(b'\\', b'%', b'&', text.get(first..).unwrap_or_default()) {
-        let mut at = first + at;
-        // Backslashes come in pairs, which are counted from the first.
-        while at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\') {
-            at -= 1;
-        }
-        open = open.min(at);
+    let sequence = open_sequence(text);
+    let Some(at) = memchr::memchr3(b'\\', b'%', b'&', text.get(first..).unwrap_or_default()) else { return sequence };
+    let mut at = first + at;
+    // Backslashes come in pairs, which are counted from the first.
+    while at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\') {
+        at -= 1;
     }
-    open
+    // What is complete, and followed by something, does not go on; what it stands for may be the end of another.
+    while let Some(found) = text.get(at..).and_then(escape).filter(|found| at + found.len < text.len()) {
+        let after = at + found.len;
+        match memchr::memchr3(b'\\', b'%', b'&', text.get(after..).unwrap_or_default()) {
+            Some(next) => at = after + next,
+            None => return sequence,
+        }
+    }
+    at.min(sequence)
 }
 
 /// Where a sequence begins that is not complete; the length of `text` if none.
@@ -261,6 +267,23 @@ mod tests {
         assert_eq!(undone(r"\ud83d\udd11"), "🔑");
         assert_eq!(undone(r"\u{41}\x{42}\u{1f511}\u{}\u{zz}"), r"AB🔑\u{}\u{zz}");
         assert_eq!(undone(r"\\150\\n"), r"\150\n");
+    }
+
+    #[test]
+    fn an_escape_that_is_complete_is_not_open() {
+        for (text, open) in [
+            (r"ab\x41", 2),
+            (r"ab\x41c", 7),
+            (r"ab\x41\x4", 6),
+            (r"ab\1", 2),
+            (r"ab\12c", 6),
+            (r"%3\u0030\u006", 8),
+            (r"a\\\\", 3),
+            ("a%zz", 1),
+            ("abc", 3),
+        ] {
+            assert_eq!(open_escape(text.as_bytes()), open, "{text}");
+        }
     }
 
     #[test]

@@ -316,6 +316,18 @@ fn three_steps_that_once_got_through_are_found() {
 }
 
 #[test]
+fn an_escape_that_is_spelled_in_escapes_is_waited_for() {
+    let value = "0a0aaaZ0AA0A0Bc";
+    let spelled: String = value.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let (text, redactor) = (format!("%3{spelled}!"), Arc::new(redactor(&[("KEY", value)])));
+    let whole = redactor.scrub(&text, "stdout", &mut Counts::default());
+    let mut stream = redactor.stream("stdout");
+    let mut shown: String = text.as_bytes().chunks(1).map(|piece| stream.feed(piece)).collect();
+    shown.push_str(&stream.finish().0);
+    assert_eq!(shown, whole);
+}
+
+#[test]
 fn what_goes_on_after_a_long_gap_is_found_in_itself() {
     let value = "sk-live-4fQ2zL9w+Tb71/Xc0m9Pq8";
     let twice = base64(base64(value.as_bytes()).as_bytes());
