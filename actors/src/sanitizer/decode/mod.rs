@@ -2,6 +2,10 @@
 //!
 //! Each file finds its own kind in a text and says how positions of what it decoded map back. What is done with it, how deep
 //! and how often, is `super::scan`'s business.
+//!
+//! `escapes` undoes those of languages, URLs and terminals; `integers` reads lists of numbers. Of base64, base32 and
+//! hexadecimal, `roles` says which bytes may be what, `zones` where it goes on for long enough, and `runs` what it decodes to;
+//! `inflate` expands what is compressed.
 
 pub(super) mod escapes;
 pub(super) mod inflate;

@@ -85,6 +85,13 @@ const DIRECT: &[&str] = &[
 const VALUES: [&str; 3] =
     ["sk-live-4fQ2zL9w+Tb71/Xc0m'9", "Tr0ub4dor&3", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjF9.8fQ2zL9wTb71Xc0mPq"];
 
+/// What a stream makes of `text`, in pieces of `size` bytes.
+fn in_pieces(redactor: &Arc<Redactor>, text: &str, size: usize) -> String {
+    let mut stream = redactor.stream("stdout");
+    let shown: String = text.as_bytes().chunks(size).map(|piece| stream.feed(piece)).collect();
+    shown + &stream.finish().0
+}
+
 /// Whether three quarters of it, from wherever, are left.
 fn is_left(spelled: &str, shown: &str) -> bool {
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\\' | '"' | '\'')).collect();
@@ -233,10 +240,7 @@ fn colours_of_a_terminal_hide_nothing_and_are_no_disguise() {
         assert!(!grep.eq(text) || whole == "key: [REDACTED...Pq8s] end", "{whole}");
         assert_eq!(counts.is_suspicious(), alarm, "{text}");
         for size in 1..60 {
-            let mut stream = redactor.stream("stdout");
-            let mut shown: String = text.as_bytes().chunks(size).map(|piece| stream.feed(piece)).collect();
-            shown.push_str(&stream.finish().0);
-            assert_eq!(shown, whole, "in pieces of {size}");
+            assert_eq!(in_pieces(&redactor, text, size), whole, "in pieces of {size}");
         }
     }
 }
@@ -247,10 +251,7 @@ fn a_marker_is_not_cut_in_two_where_something_encoded_may_begin() {
     for (value, text) in [("A", "x [REDACTED] y [REDACTED]"), ("5432", "[REDACTED...5432] 1 [REDACTED...5432]")] {
         let redactor = Arc::new(redactor(&[("PIN", value), ("KEY", "Zq8vT2mK4xW95432")]));
         for size in 1..text.len() {
-            let mut stream = redactor.stream("stdout");
-            let mut shown: String = text.as_bytes().chunks(size).map(|piece| stream.feed(piece)).collect();
-            shown.push_str(&stream.finish().0);
-            assert_eq!(shown, text, "in pieces of {size}");
+            assert_eq!(in_pieces(&redactor, text, size), text, "in pieces of {size}");
         }
     }
 }
@@ -321,10 +322,7 @@ fn an_escape_that_is_spelled_in_escapes_is_waited_for() {
     let spelled: String = value.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
     let (text, redactor) = (format!("%3{spelled}!"), Arc::new(redactor(&[("KEY", value)])));
     let whole = redactor.scrub(&text, "stdout", &mut Counts::default());
-    let mut stream = redactor.stream("stdout");
-    let mut shown: String = text.as_bytes().chunks(1).map(|piece| stream.feed(piece)).collect();
-    shown.push_str(&stream.finish().0);
-    assert_eq!(shown, whole);
+    assert_eq!(in_pieces(&redactor, &text, 1), whole);
 }
 
 #[test]
